@@ -1,0 +1,7 @@
+-- Keys of the load that several rows of the target have.
+SELECT {shown}
+FROM pg_temp.dxt_stage AS s
+JOIN {target} AS t ON {match}
+GROUP BY {keys}
+HAVING count(*) > 1
+LIMIT 3

@@ -1,0 +1,5 @@
+-- The relation that a quoted name means now, by the search path where it has no schema.
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass($1::text)

@@ -1,0 +1,7 @@
+-- Keys for which no watermark chooses among the rows of the load.
+SELECT {shown}
+FROM (SELECT {keys}, rank() OVER (PARTITION BY {keys} {order}) AS dxt_rank FROM pg_temp.dxt_stage AS s) AS s
+WHERE s.dxt_rank = 1
+GROUP BY {keys}
+HAVING count(*) > 1
+LIMIT 3

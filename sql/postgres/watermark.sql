@@ -1,0 +1,1 @@
+SELECT max({value}) AS {column} FROM {target}

@@ -1,0 +1,3 @@
+SELECT count(*)
+FROM {stage} AS s
+JOIN {target} AS t ON {on}

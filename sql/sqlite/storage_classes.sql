@@ -1,0 +1,3 @@
+-- Which storage classes occur in columns whose type is not declared.
+SELECT {classes}
+FROM {from}

@@ -1,0 +1,108 @@
+//! A buffer in this process: for small streams and tests. It is gone with the process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+
+use super::{Buffer, BufferId, Committed, Header, Manifest, Part};
+use crate::connector::{Load, LoadCounts};
+use crate::error::{Error, ErrorKind, Result};
+
+#[derive(Debug, Default)]
+struct Store {
+    committed: HashMap<BufferId, (Committed, Vec<RecordBatch>)>,
+}
+
+type Shared = Arc<Mutex<Store>>;
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Store> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Buffers as batches in memory.
+#[derive(Debug, Default)]
+pub struct MemoryBuffer {
+    store: Shared,
+}
+
+struct Writing {
+    store: Shared,
+    id: BufferId,
+    header: Header,
+    batches: Vec<RecordBatch>,
+}
+
+impl Writing {
+    fn counts(&self) -> LoadCounts {
+        let staged = self.batches.iter().map(|b| b.num_rows() as u64).sum();
+        let bytes = self.batches.iter().map(|b| b.get_array_memory_size() as u64).sum();
+        LoadCounts { staged, inserted: staged, bytes, ..LoadCounts::default() }
+    }
+}
+
+#[async_trait]
+impl Load for Writing {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    async fn seal(&mut self) -> Result<LoadCounts> {
+        Ok(self.counts())
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        let counts = self.counts();
+        let part = Part { file: "memory".into(), rows: counts.staged, bytes: counts.bytes };
+        let manifest = Manifest::new(self.header, vec![part]);
+        let committed = Committed { id: self.id.clone(), manifest, loaded: false };
+        lock(&self.store).committed.insert(self.id, (committed, self.batches));
+        Ok(())
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Buffer for MemoryBuffer {
+    async fn begin(&self, id: &BufferId, header: &Header) -> Result<Box<dyn Load>> {
+        let store = self.store.clone();
+        Ok(Box::new(Writing { store, id: id.clone(), header: header.clone(), batches: Vec::new() }))
+    }
+
+    async fn committed(&self, pipeline: &str, stream: &str) -> Result<Vec<Committed>> {
+        let store = lock(&self.store);
+        let of_stream = |c: &&Committed| c.id.pipeline == pipeline && c.id.stream == stream;
+        let mut found: Vec<Committed> =
+            store.committed.values().map(|(c, _)| c).filter(of_stream).cloned().collect();
+        found.sort_by(|a, b| b.id.run_id.cmp(&a.id.run_id));
+        Ok(found)
+    }
+
+    async fn read(&self, buffer: &Committed) -> Result<Arc<dyn TableProvider>> {
+        let store = lock(&self.store);
+        let (committed, batches) = store.committed.get(&buffer.id).ok_or_else(|| {
+            Error::new(ErrorKind::Buffer, format!("the buffer of run {} is gone", buffer.id.run_id))
+        })?;
+        let schema = committed.manifest.header.schema.to_arrow();
+        Ok(Arc::new(MemTable::try_new(schema, vec![batches.clone()])?))
+    }
+
+    async fn mark_loaded(&self, id: &BufferId) -> Result<()> {
+        if let Some((committed, _)) = lock(&self.store).committed.get_mut(id) {
+            committed.loaded = true;
+        }
+        Ok(())
+    }
+
+    async fn cleanup(&self, id: &BufferId) -> Result<()> {
+        lock(&self.store).committed.remove(id);
+        Ok(())
+    }
+}

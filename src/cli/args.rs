@@ -1,0 +1,202 @@
+//! The arguments of all commands, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "dxt",
+    version,
+    about = "Declarative SQL transfers: YAML pipelines compiled to DataFusion plans",
+    after_help = "Start with `dxt init shop`, then `dxt run shop/pipeline.yaml`.\n\
+                  Exit codes: 0 all is done, 1 a stream, query or connection failed, 2 the command or pipeline is wrong."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Log what is done to stderr; twice: the SQL that is sent, too
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// No progress and no summary: results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Form of the logs
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
+    /// Write the logs to this file and not to stderr
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Extract and load the streams of a pipeline
+    #[command(after_help = "Examples:\n  dxt run shop.yaml\n  dxt run shop.yaml --select 'sales_*,tag:daily' --threads 4\n  \
+                            dxt run shop.yaml --format json > result.json")]
+    Run(RunArgs),
+    /// Extract into the buffer and leave it there
+    Extract(RunArgs),
+    /// Load what `extract`, or a run whose load failed, has left in the buffer; sources may be off
+    Load(RunArgs),
+    /// List the streams of a pipeline
+    List(ListArgs),
+    /// Check a pipeline; connects to nothing unless asked to
+    Validate(ValidateArgs),
+    /// Show the plans of each stream, the SQL for its source and the statements for its target; changes nothing
+    Explain(SelectArgs),
+    /// Run a SELECT over connections, buffers and files
+    #[command(after_help = "Names in SQL:\n  shop.public.orders        a table of a system with schemas\n  \
+        warehouse.orders          a table of a system without (SQLite), or lake.\"a/b.parquet\"\n  \
+        buffer.pipeline.stream    the newest committed buffer of a stream\n  \
+        'data/orders.parquet'     a file by its path or URL\n\n\
+        Examples:\n  dxt query \"SELECT count(*) FROM 'orders.parquet'\"\n  \
+        dxt query \"SELECT * FROM warehouse.orders LIMIT 5\" shop.yaml --format csv\n  \
+        dxt query \"SELECT * FROM db.customers\" --connection db=sqlite:///shop.db")]
+    Query(QueryArgs),
+    /// Test each connection: reachable, version, what it can do
+    Test(TestArgs),
+    /// Show the tables and fields of a connection, or make a pipeline of them
+    #[command(after_help = "Examples:\n  dxt discover shop pipeline.yaml\n  \
+                            dxt discover sqlite:///shop.db --format yaml > pipeline.yaml")]
+    Discover(DiscoverArgs),
+    /// Make a project that runs as it stands
+    Init(InitArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// The pipeline's YAML file
+    pub pipeline: PathBuf,
+    /// Only these streams: ids, globs (sales_*), tags (tag:daily), `a,b` for or, `a+b` for and, `all`
+    #[arg(short, long, value_name = "SELECTOR")]
+    pub select: Option<String>,
+    /// Not these streams
+    #[arg(short, long, value_name = "SELECTOR")]
+    pub exclude: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Streams at once
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// Start no further stream once one has failed
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Plan everything, check every target, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Form of the result
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Form of the list
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Connect, too: sources, targets and their types are checked as a run would
+    #[arg(long)]
+    pub connect: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResultFormat {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// One SELECT in DataFusion's SQL
+    pub sql: String,
+    /// A pipeline whose connections and buffers the SQL may name
+    pub pipeline: Option<PathBuf>,
+    /// A connection that the SQL may name, beside those of the pipeline or of dxt_project.yaml here
+    #[arg(short, long, value_name = "NAME=URL")]
+    pub connection: Vec<String>,
+    /// Form of the rows
+    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// For people
+    Table,
+    /// With a header
+    Csv,
+    /// One array of objects
+    Json,
+    /// One object a line
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// The pipeline whose connections are tested; without one, those of dxt_project.yaml here
+    pub pipeline: Option<PathBuf>,
+    /// A connection beside those
+    #[arg(short, long, value_name = "NAME=URL")]
+    pub connection: Vec<String>,
+    /// Form of the result
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// A connection's name, or a URL
+    pub connection: String,
+    /// The pipeline that names it; without one, dxt_project.yaml here
+    pub pipeline: Option<PathBuf>,
+    /// Only relations whose name matches this glob
+    #[arg(short, long, value_name = "GLOB")]
+    pub select: Option<String>,
+    /// Form of the listing; yaml is a pipeline that is ready to run
+    #[arg(short, long, value_enum, default_value_t = DiscoverFormat::Table)]
+    pub format: DiscoverFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiscoverFormat {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The project's name: a folder that is made here
+    pub name: String,
+}

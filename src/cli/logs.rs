@@ -1,0 +1,36 @@
+//! Logs by tracing: text or JSON, to stderr or a file.
+
+use std::fs::OpenOptions;
+use std::sync::Mutex;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::args::{Global, LogFormat};
+use crate::error::{ErrorKind, Result, ResultExt};
+
+/// Sets the logs up for the process. Without `--verbose` and `--log-file` there are none: results and errors say it
+/// all. `DXT_LOG` takes a filter such as `dxt=debug,tokio_postgres=info`.
+pub fn init(global: &Global) -> Result<()> {
+    let level = match (global.verbose, &global.log_file, global.log_format) {
+        (0, None, LogFormat::Text) => "off",
+        (0 | 1, _, _) => "dxt=info,warn",
+        _ => "dxt=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("DXT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let writer = match &global.log_file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file = file.during(ErrorKind::Configuration, || format!("opening the log file {}", path.display()))?;
+            BoxMakeWriter::new(Mutex::new(file))
+        }
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    // A second call in one process (a library's test) keeps the first's.
+    let _ = match global.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}

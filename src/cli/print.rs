@@ -1,0 +1,67 @@
+//! The one place that prints.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Writes a result to stdout. A reader that has gone (`| head`) is no error.
+pub fn out(text: &str) -> Result<()> {
+    written(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// The result of writing to stdout, as dxt sees it.
+pub fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err(Error::new(ErrorKind::Pipeline, format!("writing to stdout: {e}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a note for people to stderr.
+pub fn note(text: &str) {
+    // Nobody to tell where stderr itself is gone.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes an error to stderr, with cause and hint.
+pub fn error(error: &Error) {
+    let _ = io::stderr().lock().write_all(error.report().as_bytes());
+}
+
+/// A table for people: columns named in `right` are numbers.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[&str]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|h| Cell::new(h)));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (column, name) in table.column_iter_mut().zip(header) {
+        if right.contains(name) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{table}\n")
+}
+
+/// Bytes for people: `1.2 MB`.
+pub fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// A value as JSON on lines of its own.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::new(ErrorKind::Pipeline, "the result cannot be written as JSON").with_source(e))?;
+    out(&(text + "\n"))
+}

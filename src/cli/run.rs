@@ -1,0 +1,81 @@
+//! `dxt run`, `dxt extract`, `dxt load`.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use super::args::{Global, ResultFormat, RunArgs, SelectArgs};
+use super::progress::Shown;
+use super::{FAILED, load, print};
+use crate::connector::Registry;
+use crate::error::Result;
+use crate::model::selector::Selector;
+use crate::runner::{self, Action, Observer, RunOptions, RunResult, Silent, StreamResult};
+
+/// The selectors of a command line.
+pub fn selectors(args: &SelectArgs) -> Result<(Option<Selector>, Option<Selector>)> {
+    let parse = |text: &Option<String>| text.as_deref().map(Selector::parse).transpose();
+    Ok((parse(&args.select)?, parse(&args.exclude)?))
+}
+
+pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
+    let registry = Registry::builtin();
+    let pipeline = load(&args.select.pipeline, &registry)?;
+    let (select, exclude) = selectors(&args.select)?;
+    let logs_on_stderr = global.verbose > 0 && global.log_file.is_none();
+    let observer: Arc<dyn Observer> = match global.quiet {
+        true => Arc::new(Silent),
+        false => Arc::new(Shown::new(std::io::stderr().is_terminal() && !logs_on_stderr)),
+    };
+    let options = RunOptions {
+        action: if args.dry_run { Action::DryRun } else { action },
+        threads: usize::from(args.threads),
+        fail_fast: args.fail_fast,
+        select,
+        exclude,
+        registry,
+        observer,
+        buffer: None,
+    };
+    let result = runner::run(&pipeline, &options).await?;
+    match args.format {
+        ResultFormat::Json => print::json(&result)?,
+        ResultFormat::Table => {
+            if !global.quiet {
+                print::out(&table(&result))?;
+            }
+            for report in result.streams.iter().filter_map(|s| s.error.as_ref()) {
+                print::note(report.report.trim_end());
+            }
+        }
+    }
+    Ok(if result.succeeded() { 0 } else { FAILED })
+}
+
+fn table(result: &RunResult) -> String {
+    let row = |s: &StreamResult| {
+        let watermark = match (&s.watermark_from, &s.watermark_to) {
+            (None, None) => String::new(),
+            (from, to) => format!("{} → {}", from.as_deref().unwrap_or("none"), to.as_deref().unwrap_or("nothing new")),
+        };
+        vec![
+            s.stream.clone(),
+            s.status.as_str().into(),
+            s.rows_read.to_string(),
+            s.rows_buffered.to_string(),
+            s.rows_written.to_string(),
+            s.rows_updated.to_string(),
+            s.rows_unchanged.to_string(),
+            print::bytes(s.bytes),
+            format!("{:.2}", s.extract_seconds),
+            format!("{:.2}", s.load_seconds),
+            watermark,
+        ]
+    };
+    let header = [
+        "stream", "status", "read", "buffered", "written", "updated", "unchanged", "size", "extract s", "load s",
+        "watermark",
+    ];
+    let rows = result.streams.iter().map(row).collect();
+    let summary = format!("{} in {:.2} s, run {}\n", result.pipeline, result.seconds, result.run_id);
+    print::table(&header, rows, &header[2..10]) + &summary
+}

@@ -1,0 +1,71 @@
+//! `dxt test`: each connection in one table.
+
+use serde::Serialize;
+
+use super::args::{ResultFormat, TestArgs};
+use super::query::connections;
+use super::{FAILED, print};
+use crate::connector::Registry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Engine;
+
+#[derive(Serialize)]
+struct Tested {
+    connection: String,
+    kind: String,
+    reachable: bool,
+    version: Option<String>,
+    location: Option<String>,
+    can: Vec<&'static str>,
+    error: Option<String>,
+}
+
+pub async fn run(args: TestArgs) -> Result<u8> {
+    let registry = Registry::builtin();
+    let (configs, _) = connections(&registry, args.pipeline.as_deref(), &args.connection)?;
+    if configs.is_empty() {
+        return Err(Error::new(ErrorKind::Configuration, "there is no connection to test")
+            .with_hint("name a pipeline, or --connection NAME=URL, or run it beside a dxt_project.yaml"));
+    }
+    let engine = Engine::new(&registry, &configs, None, ".")?;
+    let mut tested = Vec::new();
+    let mut errors = Vec::new();
+    for config in &configs {
+        let connector = engine.connector(&config.name)?;
+        let can = connector.capabilities();
+        let abilities = [
+            (can.read, "read"),
+            (can.sql, "sql"),
+            (can.append, "append"),
+            (can.replace, "replace"),
+            (can.upsert, "upsert"),
+            (can.transactional, "transactional"),
+            (can.partitions, "partitions"),
+        ];
+        let answer = connector.test().await.map_err(|e| e.context(format!("connection {}", config.name)));
+        tested.push(Tested {
+            connection: config.name.clone(),
+            kind: config.kind.clone(),
+            reachable: answer.is_ok(),
+            version: answer.as_ref().ok().map(|a| a.version.clone()),
+            location: answer.as_ref().ok().map(|a| a.location.clone()),
+            can: abilities.into_iter().filter(|(can, _)| *can).map(|(_, name)| name).collect(),
+            error: answer.as_ref().err().map(ToString::to_string),
+        });
+        errors.extend(answer.err());
+    }
+    match args.format {
+        ResultFormat::Json => print::json(&tested)?,
+        ResultFormat::Table => {
+            let row = |t: Tested| {
+                let reachable = if t.reachable { "yes" } else { "no" };
+                let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+                vec![t.connection, t.kind, reachable.into(), or_none(t.version), or_none(t.location), t.can.join(", ")]
+            };
+            let header = ["connection", "type", "reachable", "version", "where", "can"];
+            print::out(&print::table(&header, tested.into_iter().map(row).collect(), &[]))?;
+            errors.iter().for_each(print::error);
+        }
+    }
+    Ok(if errors.is_empty() { 0 } else { FAILED })
+}

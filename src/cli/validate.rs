@@ -1,0 +1,34 @@
+//! `dxt validate`: checks a pipeline; with `--connect`, plans every stream against its systems.
+
+use super::args::{Global, ResultFormat, RunArgs, ValidateArgs};
+use super::run::selectors;
+use super::{load, print};
+use crate::connector::Registry;
+use crate::error::Result;
+use crate::model::selector;
+use crate::plan::Engine;
+use crate::runner::Action;
+
+pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
+    if args.connect {
+        let select = args.select;
+        let format = ResultFormat::Table;
+        let run = RunArgs { select, threads: 1, fail_fast: false, dry_run: true, format };
+        return super::run::run(run, Action::DryRun, global).await;
+    }
+    let registry = Registry::builtin();
+    let pipeline = load(&args.select.pipeline, &registry)?;
+    // Fields and options of connections are checked by making their connectors.
+    Engine::new(&registry, &pipeline.connections, None, &pipeline.base_dir)?;
+    let (select, exclude) = selectors(&args.select)?;
+    let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
+    if !global.quiet {
+        print::out(&format!(
+            "{}: {} streams, {} connections: valid\n",
+            args.select.pipeline.display(),
+            chosen.len(),
+            pipeline.connections.len()
+        ))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,137 @@
+//! A plan node that says in errors and in EXPLAIN which files the node below it reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result as PlanResult, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+use super::exec::external;
+use crate::error::{Error, ErrorKind};
+
+/// Lets everything through, both ways, and names the files in errors: DataFusion's readers do not.
+#[derive(Debug)]
+pub struct LabelledExec {
+    label: String,
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl LabelledExec {
+    /// `label` names the dataset for people; `input` reads it.
+    pub fn new(label: String, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { label, input }
+    }
+
+    fn around(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self::new(self.label.clone(), input))
+    }
+}
+
+impl DisplayAs for LabelledExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileExec: {}", self.label)
+    }
+}
+
+impl ExecutionPlan for LabelledExec {
+    fn name(&self) -> &str {
+        "FileExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(self.around(input)),
+            _ => internal_err!("FileExec has one input"),
+        }
+    }
+
+    fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> PlanResult<Option<Arc<dyn ExecutionPlan>>> {
+        Ok(self.input.repartitioned(partitions, config)?.map(|input| self.around(input)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let (schema, label) = (input.schema(), self.label.clone());
+        let named = input.map(move |batch| batch.map_err(|e| named(&label, e)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> PlanResult<Option<Arc<dyn ExecutionPlan>>> {
+        Ok(self.input.try_swapping_with_projection(projection)?.map(|input| self.around(input)))
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> PlanResult<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> PlanResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
+    }
+}
+
+fn named(label: &str, error: DataFusionError) -> DataFusionError {
+    match error {
+        // An error of memory or of a cancelled run is not one of the files.
+        DataFusionError::ResourcesExhausted(_) | DataFusionError::External(_) => error,
+        other => external(
+            Error::new(ErrorKind::Extractor, format!("reading {label}: {other}"))
+                .with_source(other)
+                .with_hint("the file may be damaged, or have changed since it was looked at"),
+        ),
+    }
+}

@@ -1,0 +1,152 @@
+//! Parquet: schemas, scans through DataFusion's reader (projection, pruning by statistics), and the writer.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::common::Result as PlanResult;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::ObjectStoreExt;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::MetadataFetch;
+use parquet::basic::{Compression as Codec, LogicalType, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
+
+use super::format::Codec as TextCodec;
+use super::labelled::LabelledExec;
+use super::listing::SourceFile;
+use super::store::Store;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::{Compression, DxtSchema, DxtType};
+
+/// Rows per row group at most: readers hold one at a time.
+const GROUP_ROWS: usize = 1 << 20;
+/// Bytes per row group at most, before compression; the writer holds them all.
+const GROUP_BYTES: usize = 96 << 20;
+/// Bytes asked from a file's end at first: most footers fit.
+const FOOTER: usize = 64 << 10;
+
+struct Footer<'a>(&'a Store, &'a SourceFile);
+
+impl MetadataFetch for Footer<'_> {
+    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        let got = async move { self.0.object.get_range(&self.1.meta.location, range).await };
+        got.map(|bytes| bytes.map_err(|e| ParquetError::External(Box::new(e)))).boxed()
+    }
+}
+
+/// The columns of a file, and how many rows it has.
+///
+/// # Errors
+/// Extractor: the file is no Parquet file, or damaged. Type mapping: a column's type is none of dxt's.
+pub async fn schema(store: &Store, file: &SourceFile) -> Result<(DxtSchema, i64)> {
+    let read = async {
+        let mut reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER));
+        reader.try_load(Footer(store, file), file.meta.size).await?;
+        let metadata = reader.finish()?;
+        ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
+    };
+    let metadata = read.await.map_err(|e| {
+        Error::new(ErrorKind::Extractor, format!("{} is not a whole Parquet file", file.shown))
+            .with_source(e)
+            .with_hint("it is damaged or cut off, or another format: `options: {format: …}` names it")
+    })?;
+    let mut schema = DxtSchema::from_arrow(metadata.schema()).map_err(|e| e.context(file.shown.to_string()))?;
+    let file_metadata = metadata.metadata().file_metadata();
+    for (field, column) in schema.fields.iter_mut().zip(file_metadata.schema_descr().root_schema().get_fields()) {
+        // Text that says so itself is JSON; Arrow's own types do not tell.
+        if field.dtype == DxtType::String && column.get_basic_info().logical_type_ref() == Some(&LogicalType::Json) {
+            field.dtype = DxtType::Json;
+        }
+    }
+    Ok((schema, file_metadata.num_rows()))
+}
+
+/// A scan of files with `schema`. DataFusion's reader fits each file's columns to it: other layouts of one type are
+/// cast, and a column that a file does not have is NULL. Filters reach it by DataFusion's optimizer.
+///
+/// # Errors
+/// DataFusion's, where the projection does not fit the schema.
+pub fn scan(
+    label: String,
+    store: &Store,
+    files: &[(SourceFile, TextCodec)],
+    schema: &SchemaRef,
+    projection: Option<&Vec<usize>>,
+    limit: Option<usize>,
+    batch_size: usize,
+) -> PlanResult<Arc<dyn ExecutionPlan>> {
+    let source = Arc::new(ParquetSource::new(TableSchema::from(schema.clone())));
+    // One group keeps the files' order; the optimizer parts it where a node above gains by that.
+    let group = FileGroup::new(files.iter().map(|(file, _)| file.meta.clone().into()).collect());
+    let config = FileScanConfigBuilder::new(store.url.clone(), source)
+        .with_file_group(group)
+        .with_limit(limit)
+        .with_batch_size(Some(batch_size))
+        .with_projection_indices(projection.cloned())?
+        .build();
+    Ok(Arc::new(LabelledExec::new(label, DataSourceExec::from_data_source(config))))
+}
+
+/// Encodes one file.
+pub struct Encoder {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+}
+
+impl Encoder {
+    /// An encoder of batches with `schema`.
+    ///
+    /// # Errors
+    /// Loader: Parquet has no such type.
+    pub fn new(schema: SchemaRef, compression: Compression, group_rows: Option<u64>) -> Result<Self> {
+        let codec = match compression {
+            Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
+            Compression::Snappy => Codec::SNAPPY,
+            Compression::Lz4 => Codec::LZ4_RAW,
+            Compression::None => Codec::UNCOMPRESSED,
+        };
+        let rows = group_rows.map_or(GROUP_ROWS, |rows| usize::try_from(rows).unwrap_or(GROUP_ROWS));
+        let properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_max_row_group_row_count(Some(rows.max(1)))
+            .set_max_row_group_bytes(Some(GROUP_BYTES))
+            .set_created_by(format!("dxt {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
+        Ok(Self { writer: writer.during(ErrorKind::Loader, || "writing Parquet".into())?, schema })
+    }
+
+    /// Takes a batch, and gives the bytes that are ready.
+    ///
+    /// # Errors
+    /// Loader: the batch cannot be encoded.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        let doing = || "writing Parquet".to_string();
+        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec());
+        let batch = batch.during(ErrorKind::Loader, doing)?;
+        self.writer.write(&batch).during(ErrorKind::Loader, doing)?;
+        // What the writer still buffers belongs before what it writes next.
+        self.writer.sync().during(ErrorKind::Loader, doing)?;
+        Ok(std::mem::take(self.writer.inner_mut()))
+    }
+
+    /// Ends the file, and gives its last bytes.
+    ///
+    /// # Errors
+    /// Loader: the file cannot be ended.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        self.writer.finish().during(ErrorKind::Loader, || "writing Parquet".into())?;
+        Ok(std::mem::take(self.writer.inner_mut()))
+    }
+}

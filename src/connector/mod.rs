@@ -1,0 +1,274 @@
+//! The contract of connectors, the registry, and one folder per system.
+//!
+//! A connector is reached by [`Connector`]; reading gives an [`Extractor`], which is a table provider with a DXT schema
+//! beside it; writing gives a [`Loader`], whose [`Load`] stages rows and then commits or aborts. What a system can do is
+//! asked of its [`Capabilities`], never of its name.
+//!
+//! To add a system: one folder with `mod.rs`, `source.rs`, `sink.rs`, `types.rs`, and one line in [`Registry::builtin`].
+
+mod capability;
+pub mod file;
+pub mod postgres;
+mod registry;
+pub mod sql;
+pub mod sqlite;
+mod types;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, Options, RelationName};
+
+pub use capability::{Addressing, Capabilities};
+pub use registry::{Factory, Registry};
+pub use types::DxtTypes;
+
+/// A named system that is configured and can be reached. Making one connects to nothing.
+#[async_trait]
+pub trait Connector: Debug + Send + Sync {
+    /// The connection's name.
+    fn name(&self) -> &str;
+
+    /// What the system can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Its types; by default DXT's own, by their names.
+    fn types(&self) -> &dyn TypeMapper {
+        &types::DxtTypes
+    }
+
+    /// Connects, and says what answered.
+    ///
+    /// # Errors
+    /// Connection: it cannot be reached, or refuses the login.
+    async fn test(&self) -> Result<ServerInfo>;
+
+    /// The relations (or files) that can be read, in order of name. A system that cannot tell lists none.
+    async fn list(&self) -> Result<Vec<RelationInfo>> {
+        Ok(Vec::new())
+    }
+
+    /// Looks at a dataset and makes it a table provider. Reads metadata only (a CSV's types need its text).
+    ///
+    /// # Errors
+    /// Schema: there is no such dataset. Extractor: it cannot be read. Type mapping: a column has no type of dxt.
+    async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>>;
+
+    /// Looks at a target, which need not exist yet.
+    ///
+    /// # Errors
+    /// Loader: nothing can be written there.
+    async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
+        let _ = options;
+        let text = format!("{}.{dataset}: this connector only reads", self.name());
+        Err(Error::new(ErrorKind::Connector, text).with_hint("name another connection as the target"))
+    }
+}
+
+/// What answered a test.
+#[derive(Debug, Clone)]
+pub struct ServerInfo {
+    /// The product and its version, such as `PostgreSQL 15.18`.
+    pub version: String,
+    /// Where it is, without secrets.
+    pub location: String,
+}
+
+/// One relation of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationInfo {
+    /// Its dataset, as an extract would name it.
+    pub dataset: Dataset,
+    /// `table`, `view`, `file` and the like.
+    pub kind: String,
+}
+
+/// What is read or written within a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dataset {
+    /// A table or view.
+    Relation(RelationName),
+    /// A query in the system's own SQL.
+    Sql(String),
+    /// A file, a glob or a folder (with a `/` at its end), relative to the connection.
+    Path(String),
+}
+
+impl std::fmt::Display for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Relation(name) => write!(f, "{name}"),
+            Self::Sql(_) => f.write_str("SQL"),
+            Self::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+/// What an extract asks of a source.
+#[derive(Debug, Clone)]
+pub struct ExtractRequest {
+    /// What to read.
+    pub dataset: Dataset,
+    /// The source's options.
+    pub options: Options,
+    /// Types that the pipeline declares for columns of the source, by column name. A source whose own types are
+    /// loose (CSV, SQLite) takes them in the place of its own; others leave them to dxt's strict cast.
+    pub declared: Vec<(String, DxtType)>,
+    /// Parts to read at once, where the source can.
+    pub partitions: Option<usize>,
+    /// Rows per batch at most.
+    pub batch_size: usize,
+}
+
+impl ExtractRequest {
+    /// A request for all of `dataset`, with defaults.
+    pub fn new(dataset: Dataset) -> Self {
+        Self { dataset, options: Options::new(), declared: Vec::new(), partitions: None, batch_size: 65_536 }
+    }
+}
+
+/// A source that has been looked at.
+pub trait Extractor: Debug + Send + Sync {
+    /// Its columns. In the order and with the Arrow types ([`DxtType::to_arrow`]) of the provider.
+    fn schema(&self) -> &DxtSchema;
+
+    /// The source as a table. It pushes down projection, filters and limit where they mean the same there. A scan that
+    /// ends without the source's end marker is an error.
+    fn provider(&self) -> Arc<dyn TableProvider>;
+}
+
+/// Any table provider as an extractor; its columns are those of the provider.
+#[derive(Debug)]
+pub struct TableExtractor {
+    schema: DxtSchema,
+    provider: Arc<dyn TableProvider>,
+}
+
+impl TableExtractor {
+    /// An extractor over `provider`.
+    ///
+    /// # Errors
+    /// Type mapping: a column has no type of dxt.
+    pub fn new(provider: Arc<dyn TableProvider>) -> Result<Self> {
+        Ok(Self { schema: DxtSchema::from_arrow(&provider.schema())?, provider })
+    }
+}
+
+impl Extractor for TableExtractor {
+    fn schema(&self) -> &DxtSchema {
+        &self.schema
+    }
+
+    fn provider(&self) -> Arc<dyn TableProvider> {
+        self.provider.clone()
+    }
+}
+
+/// A target that has been looked at.
+#[async_trait]
+pub trait Loader: Debug + Send + Sync {
+    /// The target's name for people, with its connection: `warehouse.orders`.
+    fn target(&self) -> String;
+
+    /// The target's columns as they were when it was looked at; `None` where it does not exist.
+    fn existing(&self) -> Option<&DxtSchema>;
+
+    /// How the target will hold `field` where it is created: name, type and native type as they come back when it is
+    /// read. `declared` is the native type that the pipeline asks for.
+    ///
+    /// # Errors
+    /// Type mapping: the target cannot hold it.
+    fn stored(&self, field: &DxtField, declared: Option<&str>) -> Result<DxtField>;
+
+    /// Checks what cannot wait for the load: that this target takes this load at all.
+    ///
+    /// # Errors
+    /// Loader or schema, with the way out.
+    fn check(&self, spec: &LoadSpec) -> Result<()>;
+
+    /// The statements of the load for people, in order: DDL and DML that `begin` to `commit` will send.
+    fn statements(&self, spec: &LoadSpec) -> Vec<String>;
+
+    /// Whether the target has at least one row now.
+    async fn has_rows(&self) -> Result<bool>;
+
+    /// The greatest value of a column, in the column's own type; `None` where there is none.
+    async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>>;
+
+    /// Begins a load. Nothing of it is seen by others before it commits.
+    async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>>;
+}
+
+/// What a load is to do.
+#[derive(Debug, Clone)]
+pub struct LoadSpec {
+    /// Append, replace or upsert.
+    pub mode: LoadMode,
+    /// The columns of the batches that come, in order, named and typed as the target holds them.
+    pub schema: DxtSchema,
+    /// Target columns that name a row; the primary key of a target that is created.
+    pub keys: Vec<String>,
+    /// The target column whose greatest value wins among rows of one key.
+    pub watermark: Option<String>,
+    /// What the extract took as the watermark. The load asks again inside of its transaction, and aborts where it
+    /// has moved. `None`: nothing to compare; `Some(None)`: the target had none.
+    pub expected_watermark: Option<Option<ScalarValue>>,
+    /// The run's id, for the names of what is staged.
+    pub run_id: String,
+    /// The loader's options.
+    pub options: Options,
+}
+
+/// What a load has staged. `staged = inserted + updated + unchanged + dropped`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LoadCounts {
+    /// Rows that came.
+    pub staged: u64,
+    /// Rows new to the target.
+    pub inserted: u64,
+    /// Rows that had another value.
+    pub updated: u64,
+    /// Rows that were there just so.
+    pub unchanged: u64,
+    /// Rows of a key that another row of this load has won by its watermark.
+    pub dropped: u64,
+    /// Bytes written, where the target can tell.
+    pub bytes: u64,
+}
+
+/// One load in flight: write…, seal, then commit or abort. Dropping it without a commit leaves the target as it was.
+#[async_trait]
+pub trait Load: Send {
+    /// Stages a batch of exactly the load's schema.
+    async fn write(&mut self, batch: RecordBatch) -> Result<()>;
+
+    /// Ends the writing: all is staged and checked, the counts are known, nothing is visible yet.
+    async fn seal(&mut self) -> Result<LoadCounts>;
+
+    /// Makes it visible, all at once. Called once, after `seal`.
+    async fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Leaves the target as it was.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// Remote type ⇄ DXT type, with what a target needs for DDL.
+pub trait TypeMapper: Debug + Send + Sync {
+    /// The DXT type of a native type's spelling.
+    ///
+    /// # Errors
+    /// Type mapping: dxt does not carry it.
+    fn from_native(&self, native: &str) -> Result<DxtType>;
+
+    /// The native type in which the system holds a field: its own native type where it has one of this system.
+    ///
+    /// # Errors
+    /// Type mapping: the system has no type for it.
+    fn to_native(&self, field: &DxtField) -> Result<String>;
+}

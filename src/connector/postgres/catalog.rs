@@ -1,0 +1,298 @@
+//! What the server's catalog says of relations and of the columns of a query.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSqlOwned;
+
+use super::client::Session;
+use super::dialect::PostgresDialect;
+use super::types::{PgType, SYSTEM};
+use crate::connector::sql::Dialect;
+use crate::connector::{Dataset, RelationInfo};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::{DxtField, DxtSchema, RelationName};
+
+const RELATION: &str = include_str!("../../../sql/postgres/relation.sql");
+const COLUMNS: &str = include_str!("../../../sql/postgres/columns.sql");
+const UNIQUE_KEYS: &str = include_str!("../../../sql/postgres/unique_keys.sql");
+const REFERENCES: &str = include_str!("../../../sql/postgres/references.sql");
+const RELATIONS: &str = include_str!("../../../sql/postgres/relations.sql");
+const RESULT_TYPES: &str = include_str!("../../../sql/postgres/result_types.sql");
+
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RelationKind {
+    Table,
+    Partitioned,
+    View,
+    MaterializedView,
+    Foreign,
+}
+
+impl RelationKind {
+    fn parse(letter: &str) -> Option<Self> {
+        Some(match letter {
+            "r" => Self::Table,
+            "p" => Self::Partitioned,
+            "v" => Self::View,
+            "m" => Self::MaterializedView,
+            "f" => Self::Foreign,
+            _ => return None,
+        })
+    }
+
+    /// For people.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Partitioned => "partitioned table",
+            Self::View => "view",
+            Self::MaterializedView => "materialized view",
+            Self::Foreign => "foreign table",
+        }
+    }
+}
+
+/// A foreign key of another table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    pub(super) constraint: String,
+    pub(super) table: String,
+    /// Whether a DELETE here would delete or change rows there.
+    pub(super) follows: bool,
+}
+
+/// A relation that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Relation {
+    pub(super) oid: u32,
+    /// Schema and table, as they are.
+    pub(super) name: RelationName,
+    pub(super) kind: RelationKind,
+    pub(super) schema: DxtSchema,
+    /// Columns `GENERATED ALWAYS AS IDENTITY`.
+    pub(super) always_identity: BTreeSet<String>,
+    /// Text columns whose collation takes unlike texts for equal.
+    pub(super) loose: BTreeSet<String>,
+    /// Columns of each unique index that `ON CONFLICT` can name.
+    pub(super) unique: Vec<BTreeSet<String>>,
+    pub(super) references: Vec<Reference>,
+}
+
+impl Relation {
+    /// Looks a relation up; `None` where there is none of the name.
+    ///
+    /// # Errors
+    /// Schema: the name is that of an index, a sequence or the like, or of another database.
+    pub(super) async fn find(session: &Session, name: &RelationName, database: &str) -> Result<Option<Self>> {
+        let doing = format!("looking for {name}");
+        let name = within(name, database)?;
+        let quoted = PostgresDialect::default().relation(&name);
+        let rows = session.rows(RELATION, &[&quoted], &doing).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let letter: String = get(row, 3)?;
+        let Some(kind) = RelationKind::parse(&letter) else {
+            let what = format!("{name} is no table or view, but an index, a sequence or a type");
+            return Err(Error::new(ErrorKind::Schema, what));
+        };
+        let parts = vec![get::<String>(row, 1)?, get::<String>(row, 2)?];
+        let mut relation = Self {
+            oid: get(row, 0)?,
+            name: RelationName { parts },
+            kind,
+            schema: DxtSchema::default(),
+            always_identity: BTreeSet::new(),
+            loose: BTreeSet::new(),
+            unique: Vec::new(),
+            references: Vec::new(),
+        };
+        relation.columns(session, &doing).await?;
+        relation.keys(session, &doing).await?;
+        Ok(Some(relation))
+    }
+
+    async fn columns(&mut self, session: &Session, doing: &str) -> Result<()> {
+        for row in session.rows(COLUMNS, &[&self.oid], doing).await? {
+            let (name, native): (String, String) = (get(&row, 0)?, get(&row, 1)?);
+            let mut field = DxtField::new(name, PgType::parse(&native).dtype()).native(SYSTEM, native);
+            field.nullable = !get::<bool>(&row, 2)?;
+            field.generated = get(&row, 3)?;
+            field.has_default = get(&row, 5)?;
+            if get(&row, 4)? {
+                self.always_identity.insert(field.name.clone());
+            }
+            if !get::<bool>(&row, 6)? {
+                self.loose.insert(field.name.clone());
+            }
+            self.schema.fields.push(field);
+        }
+        Ok(())
+    }
+
+    async fn keys(&mut self, session: &Session, doing: &str) -> Result<()> {
+        for row in session.rows(UNIQUE_KEYS, &[&self.oid], doing).await? {
+            let columns: Vec<String> = get(&row, 1)?;
+            if get(&row, 0)? {
+                self.schema.primary_key = columns.clone();
+            }
+            if get(&row, 2)? {
+                self.unique.push(columns.into_iter().collect());
+            }
+        }
+        for row in session.rows(REFERENCES, &[&self.oid], doing).await? {
+            let action: String = get(&row, 2)?;
+            let follows = !matches!(action.as_str(), "a" | "r");
+            self.references.push(Reference {
+                constraint: get(&row, 0)?,
+                table: get(&row, 1)?,
+                follows,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The error that a relation does not exist, with the names nearest to it.
+pub(super) async fn missing(session: &Session, name: &RelationName) -> Error {
+    let error = Error::new(ErrorKind::Schema, format!("there is no table or view {name}"));
+    let Ok(all) = list(session).await else { return error };
+    let wanted = name.table().to_lowercase();
+    let mut near: Vec<(usize, String)> = all
+        .iter()
+        .filter_map(|info| match &info.dataset {
+            Dataset::Relation(other) => Some(other),
+            _ => None,
+        })
+        .map(|other| {
+            (
+                strsim::damerau_levenshtein(&wanted, &other.table().to_lowercase()),
+                other.to_string(),
+            )
+        })
+        .filter(|(distance, _)| *distance <= 1 + wanted.chars().count() / 3)
+        .collect();
+    near.sort();
+    let names: Vec<String> = near.into_iter().take(3).map(|(_, other)| other).collect();
+    error.with_hint(match names.as_slice() {
+        [] if all.is_empty() => "this user can read no table of the database".into(),
+        [] => "`dxt discover` lists the tables; names are case-sensitive, and a schema may have to be named".into(),
+        names => format!("did you mean {}?", names.join(" or ")),
+    })
+}
+
+/// Everything that can be read, in order of name.
+pub(super) async fn list(session: &Session) -> Result<Vec<RelationInfo>> {
+    let rows = session.rows(RELATIONS, &[], "listing tables and views").await?;
+    rows.iter()
+        .map(|row| {
+            let parts = vec![get::<String>(row, 0)?, get::<String>(row, 1)?];
+            let kind = RelationKind::parse(&get::<String>(row, 2)?).map_or("relation", RelationKind::as_str);
+            Ok(RelationInfo {
+                dataset: Dataset::Relation(RelationName { parts }),
+                kind: kind.to_string(),
+            })
+        })
+        .collect()
+}
+
+/// The columns of a query that stands in a FROM clause, without running it; and the text columns of which it is not
+/// known that their collation tells unlike texts apart.
+///
+/// # Errors
+/// Extractor: the server does not take it as one SELECT. Schema: two columns of one name.
+pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSchema, BTreeSet<String>)> {
+    const HEAD: &str = "SELECT * FROM ";
+    const DOING: &str = "preparing the source's SQL";
+    let statement = match session.prepare(&format!("{HEAD}{from_sql}")).await {
+        Ok(statement) => statement,
+        Err(e) => {
+            let place = e
+                .as_db_error()
+                .and_then(|said| said.position())
+                .map(|position| match position {
+                    tokio_postgres::error::ErrorPosition::Original(at) => place(from_sql, *at as usize, HEAD.len()),
+                    tokio_postgres::error::ErrorPosition::Internal { .. } => String::new(),
+                });
+            let error = session
+                .failed(&format!("{DOING}{}", place.unwrap_or_default()), e)
+                .await;
+            return Err(error.or_hint("the SQL must be one SELECT that can stand in a FROM clause"));
+        }
+    };
+    let oids: Vec<u32> = statement.columns().iter().map(|c| c.type_().oid()).collect();
+    let modifiers: Vec<i32> = statement.columns().iter().map(|c| c.type_modifier()).collect();
+    let types = session.rows(RESULT_TYPES, &[&oids, &modifiers], DOING).await?;
+    let mut schema = DxtSchema::default();
+    let mut loose = BTreeSet::new();
+    for (column, row) in statement.columns().iter().zip(&types) {
+        let native: String = get(row, 0)?;
+        if schema.field(column.name()).is_some() {
+            let what = format!("the source's SQL gives two columns of the name {}", column.name());
+            return Err(Error::new(ErrorKind::Schema, what).with_hint("name one of them otherwise with AS"));
+        }
+        if get(row, 1)? {
+            loose.insert(column.name().to_string());
+        }
+        schema
+            .fields
+            .push(DxtField::new(column.name(), PgType::parse(&native).dtype()).native(SYSTEM, native));
+    }
+    if schema.fields.is_empty() {
+        return Err(Error::new(ErrorKind::Schema, "the source's SQL gives no columns"));
+    }
+    Ok((schema, loose))
+}
+
+/// Line and column of the user's SQL, which begins in the second line of what was sent.
+fn place(from_sql: &str, position: usize, head: usize) -> String {
+    let before: String = from_sql.chars().take(position.saturating_sub(1 + head)).collect();
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    if line == 0 {
+        String::new()
+    } else {
+        format!(" (line {line}, column {column})")
+    }
+}
+
+/// The name without a database in front, which may only be the one that the session is in.
+fn within(name: &RelationName, database: &str) -> Result<RelationName> {
+    match name.parts.as_slice() {
+        [first, rest @ ..] if rest.len() == 2 => {
+            if first == database {
+                return Ok(RelationName { parts: rest.to_vec() });
+            }
+            let what = format!("{name} is in database {first}, and the connection in {database}");
+            Err(Error::new(ErrorKind::Schema, what).with_hint("make a connection of its own for each database"))
+        }
+        _ => Ok(name.clone()),
+    }
+}
+
+/// A column of a catalog's row.
+pub(super) fn get<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T> {
+    row.try_get(index)
+        .during(ErrorKind::Connector, || "reading the catalog".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_sql_is_placed_in_the_users_text() {
+        let from = "(\nSELECT a,\n  b FROM t\n) AS dxt_source";
+        // The position counts from 1, from the head on: "SELECT * FROM (\nSELECT a,\n  b".
+        let at = "SELECT * FROM (\nSELECT a,\n  b".chars().count();
+        assert_eq!(place(from, at, "SELECT * FROM ".len()), " (line 2, column 3)");
+        assert_eq!(place(from, 15, 14), "");
+    }
+
+    #[test]
+    fn a_name_of_three_parts_is_within_its_own_database() {
+        let name = RelationName::parse("shop.public.orders").unwrap();
+        assert_eq!(within(&name, "shop").unwrap().to_string(), "public.orders");
+        assert_eq!(within(&name, "other").unwrap_err().kind(), ErrorKind::Schema);
+    }
+}

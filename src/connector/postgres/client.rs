@@ -1,0 +1,210 @@
+//! One session on a server: connected, set up, and ended whichever way it is dropped.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream, NoTls, Row, Statement};
+
+use super::config::Settings;
+use super::error;
+use crate::error::{Error, ErrorKind, Result};
+
+const SETUP: &str = include_str!("../../../sql/postgres/session.sql");
+/// How long an end that nobody waits for may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A session. Dropped without [`Session::close`], it cancels what the server is doing for it and breaks the connection,
+/// so that a transaction rolls back and its locks are free.
+pub(super) struct Session {
+    client: Client,
+    guard: Guard,
+    /// The kind of its errors.
+    kind: ErrorKind,
+}
+
+/// The task that moves the connection's bytes, and what ended it.
+struct Guard {
+    task: JoinHandle<()>,
+    end: Arc<Mutex<Option<String>>>,
+    cancel: Option<CancelToken>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(token) = self.cancel.take() else { return };
+        let task = self.task.abort_handle();
+        match tokio::runtime::Handle::try_current() {
+            // The server looks at a broken connection only when it has something to send: a long sort would run on.
+            Ok(runtime) => drop(runtime.spawn(async move {
+                let _ = timeout(GRACE, token.cancel_query(NoTls)).await;
+                task.abort();
+            })),
+            Err(_) => task.abort(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Session {
+    /// Connects, logs in and sets the session up; errors of its statements will be of `kind`.
+    ///
+    /// # Errors
+    /// Connection: the server cannot be reached in time, or refuses the login.
+    pub(super) async fn open(settings: &Settings, kind: ErrorKind) -> Result<Self> {
+        let late = || {
+            let seconds = settings.connect_timeout.as_secs();
+            let what = format!(
+                "cannot connect to {}: no answer within {seconds} s",
+                settings.location()
+            );
+            Error::new(ErrorKind::Connection, what).with_hint("check host, port and firewall, or raise connect_timeout")
+        };
+        let driver = settings.driver();
+        let connected = timeout(settings.connect_timeout, driver.connect(NoTls))
+            .await
+            .map_err(|_| late())?;
+        let (client, connection) = connected.map_err(|e| error::refused(&settings.location(), &settings.user, &e))?;
+        let end = Arc::new(Mutex::new(None));
+        let seen = end.clone();
+        let task = tokio::spawn(async move {
+            let why = match connection.await {
+                Ok(()) => "it was closed".to_string(),
+                Err(e) => error::chain(&e),
+            };
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        });
+        let guard = Guard {
+            task,
+            end,
+            cancel: Some(client.cancel_token()),
+        };
+        let session = Self { client, guard, kind };
+        timeout(settings.connect_timeout, session.run(SETUP, "setting the session up"))
+            .await
+            .map_err(|_| late())??;
+        Ok(session)
+    }
+
+    /// Ends the session and waits until the server knows.
+    pub(super) async fn close(self) {
+        let Self { client, mut guard, .. } = self;
+        guard.cancel = None;
+        drop(client);
+        if timeout(GRACE, &mut guard.task).await.is_err() {
+            guard.task.abort();
+        }
+    }
+
+    /// Commits, and ends the session.
+    ///
+    /// # Errors
+    /// The transaction failed before or by the COMMIT, or it is not known whether it did.
+    pub(super) async fn commit(self) -> Result<()> {
+        // COMMIT of a transaction that has failed rolls back without an error; the SELECT fails there.
+        match self.client.batch_execute("SELECT 1; COMMIT").await {
+            Ok(()) => {
+                self.close().await;
+                Ok(())
+            }
+            Err(e) if e.as_db_error().is_some() => Err(self.failed("COMMIT", e).await),
+            Err(e) => {
+                let error = self.failed("COMMIT; whether it took place is not known", e).await;
+                Err(error.with_hint("look at the target before running it again"))
+            }
+        }
+    }
+
+    /// Rolls back, and ends the session; a server that does not answer rolls back by the broken connection.
+    pub(super) async fn roll_back(self) {
+        if let Ok(Ok(())) = timeout(GRACE, self.client.batch_execute("ROLLBACK")).await {
+            self.close().await;
+        }
+    }
+
+    /// What an error of the driver means.
+    pub(super) async fn failed(&self, doing: &str, error: tokio_postgres::Error) -> Error {
+        if !error.is_closed() {
+            return error::failed(self.kind, doing, &error);
+        }
+        // The driver says "closed" to the client, and why to the task, which may be a moment behind.
+        for _ in 0..100 {
+            if self.guard.task.is_finished() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let why = self.guard.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        error::broken(self.kind, doing, why.as_deref().unwrap_or("it was closed"))
+    }
+
+    /// Runs statements that take and give nothing.
+    pub(super) async fn run(&self, sql: &str, doing: &str) -> Result<()> {
+        match self.client.batch_execute(sql).await {
+            Ok(()) => Ok(()),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+
+    /// Runs one statement and gives the number of rows that it touched.
+    pub(super) async fn execute(&self, sql: &str, doing: &str) -> Result<u64> {
+        match self.client.execute(sql, &[]).await {
+            Ok(rows) => Ok(rows),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+
+    /// Asks a catalog or for a few rows.
+    pub(super) async fn rows(&self, sql: &str, parameters: Parameters<'_>, doing: &str) -> Result<Vec<Row>> {
+        match self.client.query(sql, parameters).await {
+            Ok(rows) => Ok(rows),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+
+    /// Asks for one value.
+    pub(super) async fn value<T>(&self, sql: &str, parameters: Parameters<'_>, doing: &str) -> Result<T>
+    where
+        T: for<'a> tokio_postgres::types::FromSql<'a>,
+    {
+        let row = match self.client.query_one(sql, parameters).await {
+            Ok(row) => row,
+            Err(e) => return Err(self.failed(doing, e).await),
+        };
+        match row.try_get(0) {
+            Ok(value) => Ok(value),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+
+    /// Has a statement parsed; the driver's own error, as its position is of use.
+    pub(super) async fn prepare(&self, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+        self.client.prepare(sql).await
+    }
+
+    /// Starts `COPY … TO STDOUT`.
+    pub(super) async fn copy_out(&self, sql: &str, doing: &str) -> Result<CopyOutStream> {
+        match self.client.copy_out(sql).await {
+            Ok(stream) => Ok(stream),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+
+    /// Starts `COPY … FROM STDIN`.
+    pub(super) async fn copy_in(&self, sql: &str, doing: &str) -> Result<CopyInSink<Bytes>> {
+        match self.client.copy_in(sql).await {
+            Ok(sink) => Ok(sink),
+            Err(e) => Err(self.failed(doing, e).await),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! One column of a batch as typed values, written as text; with the limits of the target's column that the server
+//! would keep by rounding or cutting in silence.
+
+use std::fmt::{self, Write};
+
+use arrow::array::*;
+use arrow::datatypes::{DataType, TimeUnit, i256};
+use bytes::BytesMut;
+
+use super::encode::{escape, float, hex};
+use super::{DAY_MICROS, text};
+use crate::connector::postgres::types::{PgType, SYSTEM};
+use crate::model::DxtField;
+
+/// A value that the target's column does not hold exactly.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) value: String,
+    pub(super) why: String,
+    pub(super) hint: &'static str,
+}
+
+const CAST: &str = "give the field another dtype or an expression, or make the target's column wider";
+
+/// What a target's column holds less of than its DXT type does.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Characters of a text. The server cuts trailing blanks past it.
+    characters: Option<u32>,
+    /// Bytes of a text.
+    bytes: Option<usize>,
+    /// Times are kept in multiples of so many microseconds.
+    micros: Option<i64>,
+    /// Decimals are kept in multiples of this power of ten: `numeric(5,-2)`.
+    tens: Option<i128>,
+    /// Fractional digits of a number that travels as text: `numeric(100,2)`.
+    fraction: Option<usize>,
+}
+
+impl Limits {
+    /// The limits of a column by its native type.
+    pub(super) fn of(field: &DxtField) -> Self {
+        let step = |digits: u8| (digits < 6).then(|| 10i64.pow(6 - u32::from(digits)));
+        let native = field.native_in(SYSTEM);
+        match native.map(PgType::parse) {
+            Some(PgType::Name) => Self {
+                bytes: Some(63),
+                ..Self::default()
+            },
+            // In quotes it is another type than char: one byte.
+            _ if native == Some("\"char\"") => Self {
+                bytes: Some(1),
+                ..Self::default()
+            },
+            Some(PgType::Varchar(characters) | PgType::Char(characters)) => Self {
+                characters,
+                ..Self::default()
+            },
+            Some(PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits)) => Self {
+                micros: step(digits),
+                ..Self::default()
+            },
+            Some(PgType::Numeric(Some((_, scale)))) => Self {
+                tens: (scale < 0).then(|| 10i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX)),
+                fraction: Some(usize::try_from(scale).unwrap_or(0)),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// The typed values of one column of a batch.
+pub(super) enum Cell<'a> {
+    Bool(&'a BooleanArray),
+    Int8(&'a Int8Array),
+    Int16(&'a Int16Array),
+    Int32(&'a Int32Array),
+    Int64(&'a Int64Array),
+    UInt8(&'a UInt8Array),
+    UInt16(&'a UInt16Array),
+    UInt32(&'a UInt32Array),
+    UInt64(&'a UInt64Array),
+    Float32(&'a Float32Array),
+    Float64(&'a Float64Array),
+    Decimal128(&'a Decimal128Array, i8),
+    Decimal256(&'a Decimal256Array, i8),
+    Text(&'a StringArray),
+    LargeText(&'a LargeStringArray),
+    TextView(&'a StringViewArray),
+    Binary(&'a BinaryArray),
+    LargeBinary(&'a LargeBinaryArray),
+    BinaryView(&'a BinaryViewArray),
+    Date(&'a Date32Array),
+    Seconds32(&'a Time32SecondArray),
+    Millis32(&'a Time32MillisecondArray),
+    Micros64(&'a Time64MicrosecondArray),
+    Nanos64(&'a Time64NanosecondArray),
+    /// With whether they are instants.
+    Seconds(&'a TimestampSecondArray, bool),
+    Millis(&'a TimestampMillisecondArray, bool),
+    Micros(&'a TimestampMicrosecondArray, bool),
+    Nanos(&'a TimestampNanosecondArray, bool),
+}
+
+impl<'a> Cell<'a> {
+    /// The typed values of an array; `None` where its type is not written as text.
+    pub(super) fn new(array: &'a dyn Array) -> Option<Self> {
+        use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+        let any = array.as_any();
+        Some(match array.data_type() {
+            DataType::Boolean => Self::Bool(any.downcast_ref()?),
+            DataType::Int8 => Self::Int8(any.downcast_ref()?),
+            DataType::Int16 => Self::Int16(any.downcast_ref()?),
+            DataType::Int32 => Self::Int32(any.downcast_ref()?),
+            DataType::Int64 => Self::Int64(any.downcast_ref()?),
+            DataType::UInt8 => Self::UInt8(any.downcast_ref()?),
+            DataType::UInt16 => Self::UInt16(any.downcast_ref()?),
+            DataType::UInt32 => Self::UInt32(any.downcast_ref()?),
+            DataType::UInt64 => Self::UInt64(any.downcast_ref()?),
+            DataType::Float32 => Self::Float32(any.downcast_ref()?),
+            DataType::Float64 => Self::Float64(any.downcast_ref()?),
+            DataType::Decimal128(_, scale) => Self::Decimal128(any.downcast_ref()?, *scale),
+            DataType::Decimal256(_, scale) => Self::Decimal256(any.downcast_ref()?, *scale),
+            DataType::Utf8 => Self::Text(any.downcast_ref()?),
+            DataType::LargeUtf8 => Self::LargeText(any.downcast_ref()?),
+            DataType::Utf8View => Self::TextView(any.downcast_ref()?),
+            DataType::Binary => Self::Binary(any.downcast_ref()?),
+            DataType::LargeBinary => Self::LargeBinary(any.downcast_ref()?),
+            DataType::BinaryView => Self::BinaryView(any.downcast_ref()?),
+            DataType::Date32 => Self::Date(any.downcast_ref()?),
+            DataType::Time32(Second) => Self::Seconds32(any.downcast_ref()?),
+            DataType::Time32(Millisecond) => Self::Millis32(any.downcast_ref()?),
+            DataType::Time64(Microsecond) => Self::Micros64(any.downcast_ref()?),
+            DataType::Time64(Nanosecond) => Self::Nanos64(any.downcast_ref()?),
+            DataType::Timestamp(Second, zone) => Self::Seconds(any.downcast_ref()?, zone.is_some()),
+            DataType::Timestamp(Millisecond, zone) => Self::Millis(any.downcast_ref()?, zone.is_some()),
+            DataType::Timestamp(Microsecond, zone) => Self::Micros(any.downcast_ref()?, zone.is_some()),
+            DataType::Timestamp(Nanosecond, zone) => Self::Nanos(any.downcast_ref()?, zone.is_some()),
+            _ => return None,
+        })
+    }
+
+    /// Appends the value of a row that is not NULL.
+    pub(super) fn write(&self, row: usize, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
+        let written = match self {
+            Self::Bool(a) => out.write_char(if a.value(row) { 't' } else { 'f' }),
+            Self::Int8(a) => write!(out, "{}", a.value(row)),
+            Self::Int16(a) => write!(out, "{}", a.value(row)),
+            Self::Int32(a) => write!(out, "{}", a.value(row)),
+            Self::Int64(a) => write!(out, "{}", a.value(row)),
+            Self::UInt8(a) => write!(out, "{}", a.value(row)),
+            Self::UInt16(a) => write!(out, "{}", a.value(row)),
+            Self::UInt32(a) => write!(out, "{}", a.value(row)),
+            Self::UInt64(a) => write!(out, "{}", a.value(row)),
+            Self::Float32(a) => float(a.value(row), out),
+            Self::Float64(a) => float(a.value(row), out),
+            Self::Decimal128(a, scale) => {
+                tens(i256::from_i128(a.value(row)), *scale, limits)?;
+                text::decimal128(out, a.value(row), *scale)
+            }
+            Self::Decimal256(a, scale) => {
+                tens(a.value(row), *scale, limits)?;
+                text::decimal256(out, a.value(row), *scale)
+            }
+            Self::Text(a) => return string(a.value(row), limits, out),
+            Self::LargeText(a) => return string(a.value(row), limits, out),
+            Self::TextView(a) => return string(a.value(row), limits, out),
+            Self::Binary(a) => hex(a.value(row), out),
+            Self::LargeBinary(a) => hex(a.value(row), out),
+            Self::BinaryView(a) => hex(a.value(row), out),
+            Self::Date(a) => text::date(out, i64::from(a.value(row))),
+            Self::Seconds32(a) => return time(i64::from(a.value(row)), 1_000_000, limits, out),
+            Self::Millis32(a) => return time(i64::from(a.value(row)), 1_000, limits, out),
+            Self::Micros64(a) => return time(a.value(row), 1, limits, out),
+            Self::Nanos64(a) => return time(nanos(a.value(row))?, 1, limits, out),
+            Self::Seconds(a, instant) => return stamp(a.value(row), 1_000_000, *instant, limits, out),
+            Self::Millis(a, instant) => return stamp(a.value(row), 1_000, *instant, limits, out),
+            Self::Micros(a, instant) => return stamp(a.value(row), 1, *instant, limits, out),
+            Self::Nanos(a, instant) => return stamp(nanos(a.value(row))?, 1, *instant, limits, out),
+        };
+        written.map_err(|fmt::Error| Wrong {
+            value: String::new(),
+            why: "it cannot be written".into(),
+            hint: CAST,
+        })
+    }
+}
+
+fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
+    let wrong = |why: String| {
+        Err(Wrong {
+            value: format!("{value:?}"),
+            why,
+            hint: CAST,
+        })
+    };
+    if let Some(most) = limits.characters {
+        // Bytes are never fewer than characters, so that most texts need no count.
+        if value.len() > most as usize && value.chars().count() > most as usize {
+            return wrong(format!("the column has room for {most} characters"));
+        }
+    }
+    if let Some(most) = limits.bytes.filter(|most| value.len() > *most) {
+        return wrong(format!("the column has room for {most} bytes"));
+    }
+    if let Some(most) = limits.fraction {
+        let fraction = value
+            .split_once('.')
+            .map_or("", |(_, fraction)| fraction)
+            .trim_end_matches('0');
+        if fraction.len() > most || value.contains(['e', 'E']) {
+            return wrong(format!("the column keeps {most} digits after the point"));
+        }
+    }
+    escape(value, out).map_err(|()| Wrong {
+        value: format!("{value:?}"),
+        why: "PostgreSQL's text has no NUL character".into(),
+        hint: "remove it by an expression of the field, or give the field `dtype: binary`",
+    })
+}
+
+fn tens(value: i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {
+    match limits.tens {
+        Some(unit) if scale == 0 && value.checked_rem(i256::from_i128(unit)) != Some(i256::ZERO) => {
+            let why = format!("the column keeps multiples of {unit}");
+            Err(Wrong {
+                value: value.to_string(),
+                why,
+                hint: CAST,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn nanos(value: i64) -> Result<i64, Wrong> {
+    let why = || "PostgreSQL keeps microseconds".to_string();
+    if value % 1_000 == 0 {
+        Ok(value / 1_000)
+    } else {
+        Err(Wrong {
+            value: format!("{value} ns"),
+            why: why(),
+            hint: CAST,
+        })
+    }
+}
+
+fn coarse(micros: i64, limits: &Limits) -> Option<String> {
+    let step = limits.micros.filter(|step| micros % step != 0)?;
+    Some(format!("the column keeps multiples of {} s", step as f64 / 1e6))
+}
+
+fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
+    let value = || format!("a time of {count} units since midnight");
+    let Some(micros) = count
+        .checked_mul(unit)
+        .filter(|micros| (0..DAY_MICROS).contains(micros))
+    else {
+        return Err(Wrong {
+            value: value(),
+            why: "it is outside of the day".into(),
+            hint: CAST,
+        });
+    };
+    written(out, limits, micros, |out| text::time(out, micros))
+}
+
+fn stamp(count: i64, unit: i64, instant: bool, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
+    let value = || format!("a timestamp of {count} units since 1970");
+    let Some(micros) = count.checked_mul(unit) else {
+        return Err(Wrong {
+            value: value(),
+            why: "PostgreSQL's timestamps end before it".into(),
+            hint: CAST,
+        });
+    };
+    written(out, limits, micros, |out| text::timestamp(out, micros, instant))
+}
+
+/// Writes a time, and refuses it where the column would round it.
+fn written(
+    out: &mut BytesMut,
+    limits: &Limits,
+    micros: i64,
+    write: impl FnOnce(&mut BytesMut) -> fmt::Result,
+) -> Result<(), Wrong> {
+    let from = out.len();
+    let done = write(out);
+    let why = coarse(micros, limits).or_else(|| done.is_err().then(|| "it cannot be written".to_string()));
+    match why {
+        None => Ok(()),
+        Some(why) => Err(Wrong {
+            value: String::from_utf8_lossy(&out[from..]).into_owned(),
+            why,
+            hint: CAST,
+        }),
+    }
+}

@@ -1,0 +1,484 @@
+//! Binary COPY into record batches, whatever the pieces in which the bytes come.
+//!
+//! The form: a signature, flags and a header extension; tuples, each a field count and for each field a length and its
+//! bytes (-1: NULL); at the end the field count -1. A tuple is decoded once all of its bytes are there.
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::column::Column;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::model::{DxtField, DxtSchema};
+
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// Bytes on the wire after which a batch is closed.
+const BATCH_BYTES: usize = 8 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Header,
+    Tuples,
+    Ended,
+}
+
+/// Decodes one COPY. Feed it with [`CopyDecoder::push`], and after each piece take batches until there are none.
+#[derive(Debug)]
+pub(in crate::connector::postgres) struct CopyDecoder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    batch_rows: usize,
+    /// Bytes that are not decoded yet. Taken as they come; copied only where a tuple is in several pieces.
+    input: Bytes,
+    state: State,
+    rows: usize,
+    bytes: usize,
+}
+
+impl CopyDecoder {
+    /// A decoder for columns as the dialect selects them.
+    ///
+    /// # Errors
+    /// Type mapping: a column's type is neither text nor one that has a decoder.
+    pub(in crate::connector::postgres) fn new(fields: &[DxtField], batch_rows: usize) -> Result<Self> {
+        Ok(Self {
+            schema: DxtSchema::new(fields.to_vec()).to_arrow(),
+            columns: fields.iter().map(Column::new).collect::<Result<_>>()?,
+            batch_rows: batch_rows.max(1),
+            input: Bytes::new(),
+            state: State::Header,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// The Arrow schema of the batches.
+    pub(in crate::connector::postgres) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Takes the next piece.
+    pub(in crate::connector::postgres) fn push(&mut self, piece: Bytes) {
+        if self.input.is_empty() {
+            self.input = piece;
+        } else {
+            let rest = std::mem::take(&mut self.input);
+            let mut joined = rest.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            joined.extend_from_slice(&piece);
+            self.input = joined.freeze();
+        }
+    }
+
+    /// Decodes until a batch is full; `None` where more bytes are needed first.
+    ///
+    /// # Errors
+    /// Extractor: the bytes are no COPY of these columns. Validation: a value does not fit its column.
+    pub(in crate::connector::postgres) fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        if self.state == State::Header && !self.header()? {
+            return Ok(None);
+        }
+        while self.state == State::Tuples {
+            if self.rows >= self.batch_rows || self.bytes >= BATCH_BYTES {
+                return self.take().map(Some);
+            }
+            if !self.tuple()? {
+                return Ok(None);
+            }
+        }
+        if !self.input.is_empty() {
+            return Err(broken("there are bytes behind its end"));
+        }
+        Ok(None)
+    }
+
+    /// The rest, once the last piece was pushed and `next_batch` gave `None`.
+    ///
+    /// # Errors
+    /// Extractor: the end marker has not come.
+    pub(in crate::connector::postgres) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        match self.state {
+            State::Ended if self.rows == 0 => Ok(None),
+            State::Ended => self.take().map(Some),
+            _ => Err(broken("it ended without its end marker").with_hint("run it again: the connection broke off")),
+        }
+    }
+
+    fn header(&mut self) -> Result<bool> {
+        let known = self.input.len().min(SIGNATURE.len());
+        if self.input[..known] != SIGNATURE[..known] {
+            return Err(broken("it does not begin with the signature of a binary COPY"));
+        }
+        let Some((fixed, rest)) = self.input.split_first_chunk::<19>() else {
+            return Ok(false);
+        };
+        let flags = u32::from_be_bytes([fixed[11], fixed[12], fixed[13], fixed[14]]);
+        // The upper half are flags that a reader has to know.
+        if flags >> 16 != 0 {
+            return Err(broken("its header has flags that dxt does not know"));
+        }
+        let extension = i32::from_be_bytes([fixed[15], fixed[16], fixed[17], fixed[18]]);
+        let extension = usize::try_from(extension).map_err(|_| broken("its header has a negative length"))?;
+        if rest.len() < extension {
+            return Ok(false);
+        }
+        self.input.advance(fixed.len() + extension);
+        self.state = State::Tuples;
+        Ok(true)
+    }
+
+    /// Decodes one tuple or the end marker, if all of it is there.
+    fn tuple(&mut self) -> Result<bool> {
+        let Some((count, mut rest)) = self.input.split_first_chunk::<2>() else {
+            return Ok(false);
+        };
+        let count = i16::from_be_bytes(*count);
+        if count == -1 {
+            self.input.advance(2);
+            self.state = State::Ended;
+            return Ok(true);
+        }
+        if usize::try_from(count).ok() != Some(self.columns.len()) {
+            let wanted = self.columns.len();
+            return Err(broken(format!(
+                "row {} has {count} fields, not {wanted}",
+                self.rows + 1
+            )));
+        }
+        // First only look whether the whole tuple is there, so that no column is ever ahead of another.
+        let mut length = 2;
+        for _ in 0..count {
+            let Some((size, after)) = rest.split_first_chunk::<4>() else {
+                return Ok(false);
+            };
+            let size = match i32::from_be_bytes(*size) {
+                -1 => 0,
+                size => usize::try_from(size).map_err(|_| broken("a field has a negative length"))?,
+            };
+            let Some(after) = after.get(size..) else {
+                return Ok(false);
+            };
+            length += 4 + size;
+            rest = after;
+        }
+        let tuple = self.input.split_to(length);
+        let mut rest = &tuple[2..];
+        for column in &mut self.columns {
+            let size = rest.get_i32();
+            match usize::try_from(size) {
+                Err(_) => column.push_null(),
+                Ok(size) => {
+                    let (value, after) = rest.split_at(size);
+                    column.push(value)?;
+                    rest = after;
+                }
+            }
+        }
+        self.rows += 1;
+        self.bytes += length;
+        Ok(true)
+    }
+
+    fn take(&mut self) -> Result<RecordBatch> {
+        let doing = || "making a batch of what the server sent".to_string();
+        let arrays = self
+            .columns
+            .iter_mut()
+            .map(Column::take)
+            .collect::<std::result::Result<Vec<_>, _>>();
+        let arrays = arrays.during(ErrorKind::Extractor, doing)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        (self.rows, self.bytes) = (0, 0);
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).during(ErrorKind::Extractor, doing)
+    }
+}
+
+fn broken(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Extractor, format!("the server's COPY is broken: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::postgres::types::SYSTEM;
+    use crate::model::DxtType;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{
+        Date32Type, Decimal128Type, Int32Type, Time64MicrosecondType, TimestampMicrosecondType, TimestampSecondType,
+    };
+    use proptest::prelude::*;
+
+    fn field(name: &str, native: &str, dtype: DxtType) -> DxtField {
+        DxtField::new(name, dtype).native(SYSTEM, native)
+    }
+
+    fn fields() -> Vec<DxtField> {
+        vec![
+            field("id", "integer", DxtType::Int32),
+            field("note", "text", DxtType::String),
+        ]
+    }
+
+    fn header() -> Vec<u8> {
+        [SIGNATURE.as_slice(), &[0; 8]].concat()
+    }
+
+    fn tuple(cells: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut out = (cells.len() as i16).to_be_bytes().to_vec();
+        for cell in cells {
+            match cell {
+                None => out.extend((-1i32).to_be_bytes()),
+                Some(value) => {
+                    out.extend((value.len() as i32).to_be_bytes());
+                    out.extend(*value);
+                }
+            }
+        }
+        out
+    }
+
+    fn copy(rows: &[Vec<Option<&[u8]>>]) -> Vec<u8> {
+        let mut out = header();
+        for row in rows {
+            out.extend(tuple(row));
+        }
+        out.extend((-1i16).to_be_bytes());
+        out
+    }
+
+    fn decode(fields: &[DxtField], pieces: &[&[u8]], batch: usize) -> Result<Vec<RecordBatch>> {
+        let mut decoder = CopyDecoder::new(fields, batch)?;
+        let mut batches = Vec::new();
+        for piece in pieces {
+            decoder.push(Bytes::copy_from_slice(piece));
+            while let Some(batch) = decoder.next_batch()? {
+                batches.push(batch);
+            }
+        }
+        batches.extend(decoder.finish()?);
+        Ok(batches)
+    }
+
+    fn one(native: &str, dtype: DxtType, value: &[u8]) -> Result<RecordBatch> {
+        let bytes = copy(&[vec![Some(value)]]);
+        decode(&[field("c", native, dtype)], &[&bytes], 10).map(|mut batches| batches.remove(0))
+    }
+
+    #[test]
+    fn rows_become_batches_of_at_most_the_size_asked_for() {
+        let rows: Vec<_> = (1..=5i32).map(i32::to_be_bytes).collect();
+        let rows: Vec<Vec<Option<&[u8]>>> = rows.iter().map(|id| vec![Some(id.as_slice()), None]).collect();
+        let batches = decode(&fields(), &[&copy(&rows)], 2).unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(batches[2].column(0).as_primitive::<Int32Type>().value(0), 5);
+        assert_eq!(batches[0].column(1).null_count(), 2);
+    }
+
+    #[test]
+    fn an_empty_result_has_no_batch() {
+        assert!(decode(&fields(), &[&copy(&[])], 2).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_end_without_the_end_marker_is_an_error() {
+        let whole = copy(&[vec![Some(&[0, 0, 0, 1]), Some(b"x")]]);
+        for length in 0..whole.len() {
+            let error = decode(&fields(), &[&whole[..length]], 10).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Extractor, "{length} bytes");
+        }
+        assert!(decode(&fields(), &[&whole], 10).is_ok());
+        assert!(decode(&fields(), &[&whole, b"x"], 10).is_err());
+    }
+
+    #[test]
+    fn a_wrong_number_of_fields_is_an_error() {
+        let bytes = copy(&[vec![Some(b"x")]]);
+        let error = decode(&fields(), &[&bytes], 10).unwrap_err();
+        assert!(error.message().contains("row 1 has 1 fields, not 2"), "{error}");
+    }
+
+    #[test]
+    fn unknown_flags_are_an_error_and_an_extension_is_skipped() {
+        let mut flagged = copy(&[]);
+        flagged[12] = 1;
+        assert!(decode(&fields(), &[&flagged], 10).is_err());
+        let mut extended = header();
+        extended[18] = 3;
+        extended.extend(b"abc");
+        extended.extend((-1i16).to_be_bytes());
+        assert!(decode(&fields(), &[&extended], 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn days_and_instants_count_from_2000() {
+        let date = one("date", DxtType::Date, &(-1i32).to_be_bytes()).unwrap();
+        assert_eq!(date.column(0).as_primitive::<Date32Type>().value(0), 10_956);
+        let stamp = DxtType::Timestamp { precision: 6 };
+        let stamp = one("timestamp without time zone", stamp, &1i64.to_be_bytes()).unwrap();
+        assert_eq!(
+            stamp.column(0).as_primitive::<TimestampMicrosecondType>().value(0),
+            EPOCH + 1
+        );
+        let coarse = DxtType::Timestamp { precision: 0 };
+        let coarse = one("timestamp(0) without time zone", coarse, &(-2_000_000i64).to_be_bytes()).unwrap();
+        assert_eq!(
+            coarse.column(0).as_primitive::<TimestampSecondType>().value(0),
+            EPOCH / 1_000_000 - 2
+        );
+        let time = one(
+            "time without time zone",
+            DxtType::Time { precision: 6 },
+            &7i64.to_be_bytes(),
+        )
+        .unwrap();
+        assert_eq!(time.column(0).as_primitive::<Time64MicrosecondType>().value(0), 7);
+    }
+
+    const EPOCH: i64 = 946_684_800_000_000;
+
+    #[test]
+    fn values_without_a_counterpart_name_the_column_and_the_way_out() {
+        let stamp = DxtType::TimestampTz { precision: 6 };
+        let nan = [0u8, 0, 0, 0, 0xC0, 0, 0, 0];
+        let cases = [
+            (one("date", DxtType::Date, &i32::MAX.to_be_bytes()), "infinity"),
+            (
+                one("timestamp with time zone", stamp, &i64::MIN.to_be_bytes()),
+                "-infinity",
+            ),
+            (
+                one(
+                    "time without time zone",
+                    DxtType::Time { precision: 6 },
+                    &86_400_000_000i64.to_be_bytes(),
+                ),
+                "24:00",
+            ),
+            (
+                one("numeric(5,2)", DxtType::Decimal { precision: 5, scale: 2 }, &nan),
+                "NaN",
+            ),
+        ];
+        for (result, value) in cases {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Validation);
+            assert!(
+                error.message().contains("column c") && error.message().contains(value),
+                "{error}"
+            );
+            assert!(error.hint().is_some_and(|hint| hint.contains("dtype: string")));
+        }
+    }
+
+    #[test]
+    fn texts_of_several_types_come_as_text() {
+        let text = |native: &str, dtype, bytes: &[u8]| {
+            one(native, dtype, bytes)
+                .unwrap()
+                .column(0)
+                .as_string::<i32>()
+                .value(0)
+                .to_string()
+        };
+        let uuid: Vec<u8> = (0..16).map(|i| i * 17).collect();
+        assert_eq!(
+            text("uuid", DxtType::String, &uuid),
+            "00112233-4455-6677-8899-aabbccddeeff"
+        );
+        assert_eq!(text("jsonb", DxtType::Json, b"\x01{}"), "{}");
+        assert_eq!(text("json", DxtType::Json, b"{ }"), "{ }");
+        assert_eq!(text("public.mood", DxtType::String, b"ok"), "ok");
+        assert_eq!(text("integer", DxtType::String, b"12"), "12");
+        assert!(one("text", DxtType::String, b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_decimal_has_the_columns_precision_and_scale() {
+        let bytes = [0, 2, 0, 0, 0, 0, 0, 2, 0, 12, 0x0D, 0x48];
+        let batch = one(
+            "numeric(12,2)",
+            DxtType::Decimal {
+                precision: 12,
+                scale: 2,
+            },
+            &bytes,
+        )
+        .unwrap();
+        assert_eq!(
+            batch.column(0).data_type(),
+            &arrow::datatypes::DataType::Decimal128(12, 2)
+        );
+        assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), 1234);
+    }
+
+    fn every_type() -> Vec<DxtField> {
+        let natives = [
+            "boolean",
+            "smallint",
+            "integer",
+            "bigint",
+            "oid",
+            "real",
+            "double precision",
+            "numeric(10,2)",
+            "numeric(60,5)",
+            "text",
+            "jsonb",
+            "uuid",
+            "bytea",
+            "date",
+            "time(0)",
+            "time",
+            "timestamp(3)",
+            "timestamptz",
+        ];
+        let dtype = |native| crate::connector::postgres::types::PgType::parse(native).dtype();
+        natives
+            .iter()
+            .map(|native| field(native, native, dtype(native)))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), with_header: bool) {
+            let head = if with_header { header() } else { Vec::new() };
+            for fields in [fields(), every_type()] {
+                let _ = decode(&fields, &[&head, &bytes], 3);
+            }
+        }
+
+        #[test]
+        fn arbitrary_values_never_panic(values in prop::collection::vec(prop::option::of(
+            prop::collection::vec(any::<u8>(), 0..24)), 18..=18)) {
+            let fields = every_type();
+            for (field, value) in fields.iter().zip(&values) {
+                let bytes = copy(&[vec![value.as_deref()]]);
+                let _ = decode(std::slice::from_ref(field), &[&bytes], 3);
+            }
+        }
+
+        #[test]
+        fn the_pieces_do_not_matter(
+            rows in prop::collection::vec((any::<Option<i32>>(), any::<Option<String>>()), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+        ) {
+            let ids: Vec<_> = rows.iter().map(|(id, _)| id.map(i32::to_be_bytes)).collect();
+            let cells: Vec<Vec<Option<&[u8]>>> = rows
+                .iter()
+                .zip(&ids)
+                .map(|((_, note), id)| vec![id.as_ref().map(|b| b.as_slice()), note.as_ref().map(|s| s.as_bytes())])
+                .collect();
+            let bytes = copy(&cells);
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut from = 0;
+            for cut in cuts.into_iter().chain([bytes.len()]) {
+                pieces.push(&bytes[from..cut]);
+                from = cut;
+            }
+            let whole = decode(&fields(), &[&bytes], 7).unwrap();
+            prop_assert_eq!(decode(&fields(), &pieces, 7).unwrap(), whole);
+        }
+    }
+}

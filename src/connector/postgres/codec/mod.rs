@@ -1,0 +1,30 @@
+//! Rows on the wire: binary COPY into Arrow, and Arrow into text COPY.
+//!
+//! Both sides are free of I/O: bytes in, batches out, and the reverse. Neither makes an object per row or value.
+
+mod cell;
+mod column;
+mod decode;
+mod encode;
+mod numeric;
+pub(super) mod text;
+
+pub(super) use decode::CopyDecoder;
+pub(super) use encode::{CopyEncoder, TextEncoder};
+
+/// Microseconds from 1970-01-01 to 2000-01-01, the day from which PostgreSQL counts.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Days from 1970-01-01 to 2000-01-01.
+const EPOCH_DAYS: i32 = 10_957;
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// A value for an error: its beginning, on one line.
+pub(super) fn shorten(text: &str) -> String {
+    const LIMIT: usize = 80;
+    let line = text.replace(['\n', '\r', '\t'], " ");
+    match line.char_indices().nth(LIMIT) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}

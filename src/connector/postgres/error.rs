@@ -1,0 +1,133 @@
+//! What the server or the way to it says, as errors of dxt with the way out.
+
+use std::error::Error as StdError;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use super::codec::shorten;
+use crate::error::{Error, ErrorKind};
+
+/// An error of a statement: what was being done, what the server says, where, and the way out.
+pub(super) fn failed(kind: ErrorKind, doing: &str, error: &tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(said) => from_server(kind, doing, said),
+        None => Error::new(kind, format!("{doing}: {}", chain(error))),
+    }
+}
+
+/// An error of the connection itself, which broke while something was being done.
+pub(super) fn broken(kind: ErrorKind, doing: &str, why: &str) -> Error {
+    Error::new(kind, format!("{doing}: the connection to the server broke: {why}"))
+        .with_hint("look at the server's log, and run it again")
+}
+
+fn from_server(kind: ErrorKind, doing: &str, said: &DbError) -> Error {
+    let mut text = format!("{doing}: {}", said.message());
+    if let Some(detail) = said.detail() {
+        text += &format!("; {}", long(detail));
+    }
+    // For COPY this names the line, the column and the value.
+    if let Some(place) = said.where_() {
+        text += &format!("; at {}", long(place));
+    }
+    text += &format!(" (SQLSTATE {})", said.code().code());
+    let error = Error::new(kind, text);
+    match said.hint().map(str::to_string).or_else(|| way_out(said)) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+fn way_out(said: &DbError) -> Option<String> {
+    let code = said.code();
+    Some(match code {
+        c if *c == SqlState::INSUFFICIENT_PRIVILEGE && said.message().contains("row-level security") => {
+            "row security would hide rows from this user: use one with BYPASSRLS, or a view without it".into()
+        }
+        c if *c == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "GRANT the user what is missing; a load needs INSERT, and for its lock UPDATE, DELETE or TRUNCATE".into()
+        }
+        c if *c == SqlState::T_R_SERIALIZATION_FAILURE || *c == SqlState::T_R_DEADLOCK_DETECTED => {
+            "another session was in the way: run it again".into()
+        }
+        c if *c == SqlState::LOCK_NOT_AVAILABLE => {
+            "another session holds a lock on the table: run it again later".into()
+        }
+        c if *c == SqlState::QUERY_CANCELED => {
+            "the statement was cancelled or took longer than statement_timeout".into()
+        }
+        c if *c == SqlState::UNDEFINED_OBJECT => {
+            "create the type in this database, or name another with the field's `target: {native_type: …}`".into()
+        }
+        c if *c == SqlState::NOT_NULL_VIOLATION => "fill the column, or allow NULL in the target".into(),
+        c if *c == SqlState::UNIQUE_VIOLATION => {
+            "the row is there already: `mode: upsert` updates by key, `mode: replace` starts anew".into()
+        }
+        c if *c == SqlState::FOREIGN_KEY_VIOLATION && said.message().starts_with("update or delete") => {
+            "rows of another table refer to it: use `mode: upsert`, or make that foreign key DEFERRABLE".into()
+        }
+        c if *c == SqlState::FOREIGN_KEY_VIOLATION => "load the table that it refers to first".into(),
+        c if *c == SqlState::DISK_FULL => "make room on the server".into(),
+        _ => return None,
+    })
+}
+
+/// An error of connecting and logging in to `location`.
+pub(super) fn refused(location: &str, user: &str, error: &tokio_postgres::Error) -> Error {
+    let new = |what: String| Error::new(ErrorKind::Connection, what);
+    if let Some(said) = error.as_db_error() {
+        let hint = match said.code() {
+            c if *c == SqlState::INVALID_PASSWORD || *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                if said.message().contains("no encryption") {
+                    "the server wants TLS, which dxt does not speak yet".to_string()
+                } else {
+                    format!("check the user `{user}` and its password (or PGUSER and PGPASSWORD), and pg_hba.conf")
+                }
+            }
+            c if *c == SqlState::INVALID_CATALOG_NAME => "check the database's name; `psql -l` lists them".into(),
+            c if *c == SqlState::TOO_MANY_CONNECTIONS => "close other sessions, or raise max_connections".into(),
+            c if *c == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping: try again".into(),
+            _ => said.hint().unwrap_or("look at the server's log").to_string(),
+        };
+        return new(format!("{location} refuses the connection: {}", said.message())).with_hint(hint);
+    }
+    let text = chain(error);
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let hint = match io.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
+            "check host and port, and that the server is running and listens there"
+        }
+        Some(std::io::ErrorKind::TimedOut) => "check host, port and firewall, or raise connect_timeout",
+        _ if text.contains("password missing") => "give a password in the connection, or set PGPASSWORD",
+        _ if text.contains("authentication") => "check the user and its password",
+        _ => "check host and port",
+    };
+    new(format!("cannot connect to {location}: {text}")).with_hint(hint)
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for said in causes(error).map(ToString::to_string) {
+        if !text.contains(&said) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &said;
+        }
+    }
+    text
+}
+
+/// A longer text of the server's: it may hold several values.
+fn long(text: &str) -> String {
+    let pieces: Vec<String> = text.lines().take(2).map(shorten).collect();
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() <= 240 && text.lines().count() == 1 {
+        first.to_string()
+    } else {
+        pieces.join("; ")
+    }
+}

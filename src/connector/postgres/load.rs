@@ -1,0 +1,288 @@
+//! One load in flight: a transaction on a connection of its own, which breaks off with it.
+
+use std::pin::Pin;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::SinkExt;
+use tokio_postgres::CopyInSink;
+
+use super::catalog::{Relation, get};
+use super::client::Session;
+use super::codec::{CopyEncoder, TextEncoder, shorten};
+use super::sink::{check, greatest};
+use super::statements::{BEGIN, Plan};
+use super::upsert::{Merge, Upsert};
+use crate::connector::{Load, LoadCounts, LoadSpec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::RelationName;
+
+/// Bytes that are sent at once.
+const PIECE: usize = 256 << 10;
+
+/// A load. Dropped before its commit, it rolls back.
+pub(super) struct PostgresLoad {
+    /// The target with its connection, for errors.
+    label: String,
+    session: Session,
+    plan: Plan,
+    encoder: Box<dyn CopyEncoder>,
+    /// `None` once it is finished.
+    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    buffer: BytesMut,
+    counts: LoadCounts,
+    sealed: bool,
+}
+
+impl PostgresLoad {
+    /// Begins the transaction, takes the lock, looks again at what may have changed, and starts the COPY.
+    pub(super) async fn begin(
+        session: Session,
+        label: &str,
+        name: &RelationName,
+        database: &str,
+        spec: &LoadSpec,
+    ) -> Result<Self> {
+        session.run(BEGIN, "beginning the transaction").await?;
+        let mut relation = Relation::find(&session, name, database).await?;
+        check(relation.as_ref(), spec)?;
+        let mut plan = Plan::new(name, relation.as_ref(), spec)?;
+        if let Some(lock) = &plan.lock {
+            session.run(lock, "locking the target").await?;
+            relation = Relation::find(&session, name, database).await?;
+            check(relation.as_ref(), spec)?;
+            plan = Plan::new(name, relation.as_ref(), spec)?;
+        }
+        if let Some(create) = &plan.create {
+            session.run(create, "creating the target").await?;
+        }
+        expect_watermark(&session, relation.as_ref(), spec).await?;
+        for sql in &plan.empty {
+            session.run(sql, "emptying the target").await?;
+        }
+        if let Some(upsert) = &plan.upsert {
+            session.run(&upsert.stage, "making the staging table").await?;
+        }
+        // A target's own types say more of its limits than the load's: `varchar(20)`.
+        let fields: Vec<_> = spec
+            .schema
+            .fields
+            .iter()
+            .map(|f| {
+                relation
+                    .as_ref()
+                    .and_then(|r| r.schema.field(&f.name))
+                    .unwrap_or(f)
+                    .clone()
+            })
+            .collect();
+        let encoder = Box::new(TextEncoder::new(&fields));
+        let sql = format!("{} WITH (FORMAT {})", plan.copy, encoder.format());
+        let copy = session.copy_in(&sql, "starting COPY").await?;
+        Ok(Self {
+            label: label.to_string(),
+            session,
+            plan,
+            encoder,
+            copy: Some(Box::pin(copy)),
+            buffer: BytesMut::with_capacity(2 * PIECE),
+            counts: LoadCounts::default(),
+            sealed: false,
+        })
+    }
+
+    fn during(&self, error: Error) -> Error {
+        error.context(format!("target {}", self.label))
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let piece = self.buffer.split().freeze();
+        self.counts.bytes += piece.len() as u64;
+        let Some(copy) = self.copy.as_mut() else {
+            return Err(Error::new(ErrorKind::Loader, "the load is sealed already"));
+        };
+        match copy.send(piece).await {
+            Ok(()) => Ok(()),
+            Err(e) => Err(self.session.failed("sending rows", e).await),
+        }
+    }
+
+    async fn try_write(&mut self, batch: &RecordBatch) -> Result<()> {
+        // In slices, so that a large batch is never in memory twice.
+        const ROWS: usize = 1024;
+        for from in (0..batch.num_rows()).step_by(ROWS) {
+            let slice = batch.slice(from, ROWS.min(batch.num_rows() - from));
+            self.encoder.encode(&slice, &mut self.buffer)?;
+            self.counts.staged += slice.num_rows() as u64;
+            if self.buffer.len() >= PIECE {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_seal(&mut self) -> Result<LoadCounts> {
+        if !self.buffer.is_empty() {
+            self.send().await?;
+        }
+        let Some(mut copy) = self.copy.take() else {
+            return Err(Error::new(ErrorKind::Loader, "the load is sealed already"));
+        };
+        let taken = match copy.as_mut().finish().await {
+            Ok(rows) => rows,
+            Err(e) => return Err(self.session.failed("COPY", e).await),
+        };
+        same("the server took", taken, self.counts.staged)?;
+        match &self.plan.upsert {
+            None => self.counts.inserted = taken,
+            Some(upsert) => merge(&self.session, upsert, &mut self.counts).await?,
+        }
+        // What is deferred to the commit would fail there; here the counts are not out yet.
+        self.session
+            .run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints")
+            .await?;
+        self.sealed = true;
+        Ok(self.counts)
+    }
+}
+
+/// The watermark must be what the extract took: another load may have moved it since.
+async fn expect_watermark(session: &Session, relation: Option<&Relation>, spec: &LoadSpec) -> Result<()> {
+    let (Some(expected), Some(column)) = (&spec.expected_watermark, &spec.watermark) else {
+        return Ok(());
+    };
+    let now = match relation {
+        Some(relation) => greatest(session, relation, column).await?,
+        None => None,
+    };
+    if now == *expected {
+        return Ok(());
+    }
+    let what = format!("another load has moved the watermark of {column} since this one read it");
+    Err(Error::new(ErrorKind::Loader, what).with_hint("run it again: it will start from the new watermark"))
+}
+
+fn same(what: &str, rows: u64, wanted: u64) -> Result<()> {
+    if rows == wanted {
+        return Ok(());
+    }
+    let what = format!("{what} {rows} rows of {wanted}");
+    Err(Error::new(ErrorKind::Validation, what).with_hint("look for a trigger or rule of the target that drops rows"))
+}
+
+/// Merges the staging table into the target, and counts.
+async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> Result<()> {
+    session
+        .run("ANALYZE pg_temp.dxt_stage", "analysing what is staged")
+        .await?;
+    null_keys(session, upsert).await?;
+    let doing = "looking for rows of one key";
+    if session.value::<bool>(&upsert.duplicates, &[], doing).await? {
+        let why = match upsert.losers {
+            Some(_) => "several rows of the load share it and the greatest watermark",
+            None => "several rows of the load share it, and there is no watermark to choose by",
+        };
+        refuse_keys(
+            session,
+            &upsert.tied,
+            why,
+            "make the keys name a row, or set extract's `watermark_field`",
+        )
+        .await?;
+        if let Some(losers) = &upsert.losers {
+            counts.dropped = session.execute(losers, "choosing by the watermark").await?;
+        }
+    }
+    if let Some(ambiguous) = &upsert.ambiguous {
+        let hint = "make `upsert_keys` name one row of the target, and a unique index on them";
+        refuse_keys(session, ambiguous, "several rows of the target share it", hint).await?;
+    }
+    counts.unchanged = session.execute(&upsert.unchanged, "comparing with the target").await?;
+    let rows = session.rows(&upsert.matched, &[], "counting").await?;
+    let Some(row) = rows.first() else {
+        return Err(Error::new(ErrorKind::Loader, "counting gave no row"));
+    };
+    let number = |index| get::<i64>(row, index).map(|n| u64::try_from(n).unwrap_or_default());
+    let (left, matched) = (number(0)?, number(1)?);
+    same("staged are", left + counts.unchanged + counts.dropped, counts.staged)?;
+    match &upsert.merge {
+        Merge::Conflict(sql) => same("the upsert wrote", session.execute(sql, "upserting").await?, left)?,
+        Merge::UpdateInsert { update, insert } => {
+            if let Some(update) = update {
+                same("the update wrote", session.execute(update, "updating").await?, matched)?;
+            }
+            same(
+                "the insert wrote",
+                session.execute(insert, "inserting").await?,
+                left - matched,
+            )?;
+        }
+    }
+    (counts.inserted, counts.updated) = (left - matched, matched);
+    Ok(())
+}
+
+async fn null_keys(session: &Session, upsert: &Upsert) -> Result<()> {
+    let rows = session.rows(&upsert.null_keys, &[], "looking for NULL keys").await?;
+    for row in &rows {
+        for (index, key) in upsert.keys.iter().enumerate() {
+            let nulls: i64 = get(row, index)?;
+            if nulls > 0 {
+                let what = format!("the key column {key} is NULL in {nulls} rows of the load");
+                return Err(Error::new(ErrorKind::Validation, what)
+                    .with_hint("filter them out with `criteria`, or name other `upsert_keys`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn refuse_keys(session: &Session, sql: &str, why: &str, hint: &str) -> Result<()> {
+    let rows = session.rows(sql, &[], "looking for rows of one key").await?;
+    let keys = rows
+        .iter()
+        .map(|row| get::<String>(row, 0))
+        .collect::<Result<Vec<_>>>()?;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = keys.iter().map(|key| format!("({})", shorten(key))).collect();
+    let what = format!("key {}: {why}", keys.join(" and "));
+    Err(Error::new(ErrorKind::Validation, what).with_hint(hint))
+}
+
+#[async_trait]
+impl Load for PostgresLoad {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        let done = self.try_write(&batch).await;
+        done.map_err(|e| self.during(e))
+    }
+
+    async fn seal(&mut self) -> Result<LoadCounts> {
+        let sealed = self.try_seal().await;
+        sealed.map_err(|e| self.during(e))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        let Self {
+            label, session, sealed, ..
+        } = *self;
+        let done = match sealed {
+            true => session.commit().await,
+            false => Err(Error::new(
+                ErrorKind::Loader,
+                "a load has to be sealed before its commit",
+            )),
+        };
+        done.map_err(|e| e.context(format!("target {label}")))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        let Self { session, copy, .. } = *self;
+        // An open COPY fails by being dropped.
+        drop(copy);
+        session.roll_back().await;
+        Ok(())
+    }
+}

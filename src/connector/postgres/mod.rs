@@ -1,0 +1,129 @@
+//! PostgreSQL: tables, views and SQL as sources; tables as targets.
+//!
+//! A scan is one binary COPY that is decoded straight into Arrow (`codec`); a load is one transaction around one text
+//! COPY, into the target itself or, for an upsert, into a staging table that is then merged.
+
+mod catalog;
+mod client;
+mod codec;
+mod config;
+mod dialect;
+mod error;
+mod load;
+mod sink;
+mod source;
+mod statements;
+mod types;
+mod upsert;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::client::Session;
+use self::config::Settings;
+use super::{
+    Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Loader, RelationInfo, ServerInfo,
+    TypeMapper,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ConnectionConfig, OptionReader, Options};
+
+pub use types::PostgresTypes;
+
+const CAPABILITIES: Capabilities = Capabilities {
+    addressing: Addressing::SchemasAndTables,
+    read: true,
+    sql: true,
+    append: true,
+    replace: true,
+    upsert: true,
+    transactional: true,
+    partitions: false,
+};
+
+/// Makes PostgreSQL connectors.
+pub fn factory() -> Factory {
+    Factory {
+        kind: types::SYSTEM,
+        schemes: &["postgresql", "postgres", "pg"],
+        capabilities: CAPABILITIES,
+        make: |config| Ok(Arc::new(PostgresConnector::new(config)?)),
+    }
+}
+
+/// One database of a PostgreSQL server.
+#[derive(Debug)]
+struct PostgresConnector {
+    name: String,
+    settings: Arc<Settings>,
+}
+
+impl PostgresConnector {
+    fn new(config: &ConnectionConfig) -> Result<Self> {
+        Ok(Self {
+            name: config.name.clone(),
+            settings: Arc::new(Settings::new(config)?),
+        })
+    }
+
+    fn during(&self, error: Error) -> Error {
+        error.context(format!("connection {}", self.name))
+    }
+}
+
+#[async_trait]
+impl Connector for PostgresConnector {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+
+    fn types(&self) -> &dyn TypeMapper {
+        &PostgresTypes
+    }
+
+    async fn test(&self) -> Result<ServerInfo> {
+        let session = Session::open(&self.settings, ErrorKind::Connection)
+            .await
+            .map_err(|e| self.during(e))?;
+        let version: String = session
+            .value("SHOW server_version", &[], "asking for the version")
+            .await?;
+        session.close().await;
+        // Distributions add their own after a blank: `15.18 (Debian 15.18-0+deb12u1)`.
+        let number = version.split_whitespace().next().unwrap_or_default();
+        Ok(ServerInfo {
+            version: format!("PostgreSQL {number}"),
+            location: self.settings.location(),
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<RelationInfo>> {
+        let session = Session::open(&self.settings, ErrorKind::Connector)
+            .await
+            .map_err(|e| self.during(e))?;
+        let relations = catalog::list(&session).await.map_err(|e| self.during(e))?;
+        session.close().await;
+        Ok(relations)
+    }
+
+    async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
+        OptionReader::new(&request.options, "source options of PostgreSQL").finish()?;
+        let extractor = source::PostgresExtractor::look(&self.name, self.settings.clone(), request).await;
+        Ok(Arc::new(extractor.map_err(|e| self.during(e))?))
+    }
+
+    async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
+        OptionReader::new(options, "target options of PostgreSQL").finish()?;
+        let Dataset::Relation(name) = dataset else {
+            let error = Error::new(ErrorKind::Loader, format!("PostgreSQL loads tables, not {dataset}"));
+            return Err(self.during(error.with_hint("name the target as `table` or `schema.table`")));
+        };
+        let loader = sink::PostgresLoader::look(&self.name, self.settings.clone(), name).await;
+        Ok(Arc::new(loader.map_err(|e| self.during(e))?))
+    }
+}

@@ -1,0 +1,267 @@
+//! Reading: a relation or a query as a table, each scan one binary COPY on a connection of its own.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
+use tokio_postgres::CopyOutStream;
+
+use super::catalog::{self, Relation};
+use super::client::Session;
+use super::codec::CopyDecoder;
+use super::config::Settings;
+use super::dialect::PostgresDialect;
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
+use crate::connector::{Dataset, ExtractRequest, Extractor};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DxtField, DxtSchema, DxtType};
+
+/// A relation or a query that has been looked at.
+#[derive(Debug)]
+pub(super) struct PostgresExtractor {
+    schema: DxtSchema,
+    provider: Arc<RemoteTable>,
+}
+
+impl PostgresExtractor {
+    /// Looks at the source that a request names. Reads the catalog only; a query is prepared, not run.
+    pub(super) async fn look(connection: &str, settings: Arc<Settings>, request: &ExtractRequest) -> Result<Self> {
+        let session = Session::open(&settings, ErrorKind::Extractor).await?;
+        let (from_sql, label, mut schema, loose) = match &request.dataset {
+            Dataset::Relation(name) => {
+                let Some(relation) = Relation::find(&session, name, &settings.database).await? else {
+                    return Err(catalog::missing(&session, name).await);
+                };
+                if relation.schema.fields.is_empty() {
+                    return Err(Error::new(ErrorKind::Schema, format!("{name} has no columns")));
+                }
+                let from = PostgresDialect::default().relation(&relation.name);
+                (from, relation.name.to_string(), relation.schema, relation.loose)
+            }
+            Dataset::Sql(sql) => {
+                let from = subquery(sql)?;
+                let (schema, loose) = catalog::describe(&session, &from).await?;
+                (from, "SQL".to_string(), schema, loose)
+            }
+            Dataset::Path(path) => {
+                let error = Error::new(ErrorKind::Extractor, format!("PostgreSQL has no files such as {path}"));
+                return Err(error.with_hint("name a table as `schema.table`, or give SQL"));
+            }
+        };
+        session.close().await;
+        declare(&mut schema, &request.declared);
+        let source = PostgresSource {
+            settings,
+            label: format!("{connection}.{label}"),
+            dialect: PostgresDialect::new(loose),
+        };
+        let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
+        Ok(Self {
+            schema,
+            provider: Arc::new(provider),
+        })
+    }
+}
+
+impl Extractor for PostgresExtractor {
+    fn schema(&self) -> &DxtSchema {
+        &self.schema
+    }
+
+    fn provider(&self) -> Arc<dyn TableProvider> {
+        self.provider.clone()
+    }
+}
+
+/// The user's SELECT as an item of a FROM clause.
+fn subquery(sql: &str) -> Result<String> {
+    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    if sql.trim().is_empty() {
+        return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
+    }
+    if sql.contains('\0') {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            "the source's SQL has a NUL character",
+        ));
+    }
+    // On lines of its own: the last line may end in a comment.
+    Ok(format!("(\n{sql}\n) AS dxt_source"))
+}
+
+/// Reads as text what the pipeline takes as text, as its own types could refuse values: NaN, infinity.
+fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
+    for field in &mut schema.fields {
+        if declared
+            .iter()
+            .any(|(name, dtype)| *name == field.name && *dtype == DxtType::String)
+        {
+            field.dtype = DxtType::String;
+        }
+    }
+}
+
+/// Runs SELECTs for a remote table.
+#[derive(Debug)]
+struct PostgresSource {
+    settings: Arc<Settings>,
+    label: String,
+    dialect: PostgresDialect,
+}
+
+impl RemoteSource for PostgresSource {
+    fn dialect(&self) -> &dyn Dialect {
+        &self.dialect
+    }
+
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let decoder = CopyDecoder::new(&query.fields, query.batch_size).map_err(|e| e.context(&self.label))?;
+        let schema = decoder.schema().clone();
+        let begin = Scan::Begin {
+            settings: self.settings.clone(),
+            sql: query.sql,
+            decoder,
+        };
+        let label = self.label.clone();
+        let batches = stream::try_unfold(begin, move |scan| {
+            let label = label.clone();
+            async move {
+                let next = scan.next().await;
+                next.map_err(|e| DataFusionError::External(Box::new(e.context(format!("reading {label}")))))
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// A scan between two batches. Dropped before its end, it cancels the query with its session.
+enum Scan {
+    Begin {
+        settings: Arc<Settings>,
+        sql: String,
+        decoder: CopyDecoder,
+    },
+    Running(Box<Running>),
+    Ended,
+}
+
+struct Running {
+    session: Session,
+    copy: Pin<Box<CopyOutStream>>,
+    decoder: CopyDecoder,
+}
+
+impl Scan {
+    async fn next(self) -> Result<Option<(RecordBatch, Self)>> {
+        let running = match self {
+            Self::Begin { settings, sql, decoder } => Box::new(Running::begin(&settings, &sql, decoder).await?),
+            Self::Running(running) => running,
+            Self::Ended => return Ok(None),
+        };
+        running.next().await
+    }
+}
+
+impl Running {
+    async fn begin(settings: &Settings, sql: &str, decoder: CopyDecoder) -> Result<Self> {
+        let session = Session::open(settings, ErrorKind::Extractor).await?;
+        session
+            .run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning to read")
+            .await?;
+        let copy = session
+            .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query")
+            .await?;
+        Ok(Self {
+            session,
+            copy: Box::pin(copy),
+            decoder,
+        })
+    }
+
+    async fn next(mut self: Box<Self>) -> Result<Option<(RecordBatch, Scan)>> {
+        loop {
+            if let Some(batch) = self.decoder.next_batch()? {
+                return Ok(Some((batch, Scan::Running(self))));
+            }
+            match self.copy.next().await {
+                Some(Ok(piece)) => self.decoder.push(piece),
+                Some(Err(e)) => return Err(self.session.failed("the query", e).await),
+                None => break,
+            }
+        }
+        let last = self.decoder.finish()?;
+        // The driver does not show how the command ended. Where it failed after its last byte, the SELECT fails.
+        self.session.run("SELECT 1; COMMIT", "ending the query").await?;
+        let Self { session, copy, .. } = *self;
+        drop(copy);
+        session.close().await;
+        Ok(last.map(|batch| (batch, Scan::Ended)))
+    }
+}
+
+/// Runs a query to its end on a session that is in use, for results of few rows.
+pub(super) async fn fetch(
+    session: &Session,
+    sql: &str,
+    fields: &[DxtField],
+    doing: &str,
+) -> Result<Option<RecordBatch>> {
+    let mut decoder = CopyDecoder::new(fields, usize::MAX)?;
+    let copy = session
+        .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), doing)
+        .await?;
+    let mut copy = Box::pin(copy);
+    while let Some(piece) = copy.next().await {
+        match piece {
+            Ok(piece) => decoder.push(piece),
+            Err(e) => return Err(session.failed(doing, e).await),
+        }
+    }
+    let first = decoder.next_batch()?;
+    if first.is_some() {
+        decoder.next_batch()?;
+    }
+    Ok(first.or(decoder.finish()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_stands_in_a_from_clause_whatever_its_end() {
+        assert_eq!(subquery("SELECT 1 ;\n ;").unwrap(), "(\nSELECT 1\n) AS dxt_source");
+        assert_eq!(
+            subquery("SELECT 1 -- one").unwrap(),
+            "(\nSELECT 1 -- one\n) AS dxt_source"
+        );
+        assert_eq!(subquery(" ; ").unwrap_err().kind(), ErrorKind::Configuration);
+    }
+
+    #[test]
+    fn a_column_declared_as_string_keeps_its_native_type() {
+        let mut schema = DxtSchema::new(vec![
+            DxtField::new("a", DxtType::Date).native("postgres", "date"),
+            DxtField::new("b", DxtType::Date).native("postgres", "date"),
+        ]);
+        declare(
+            &mut schema,
+            &[
+                ("a".into(), DxtType::String),
+                ("b".into(), DxtType::Timestamp { precision: 6 }),
+            ],
+        );
+        assert_eq!(schema.fields[0].dtype, DxtType::String);
+        assert_eq!(schema.fields[0].native_in("postgres"), Some("date"));
+        assert_eq!(schema.fields[1].dtype, DxtType::Date);
+    }
+}

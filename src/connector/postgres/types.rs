@@ -1,0 +1,381 @@
+//! PostgreSQL's types as DXT types and back.
+
+use crate::connector::TypeMapper;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DxtField, DxtType};
+
+/// The connector's kind, and the system of its native types.
+pub(super) const SYSTEM: &str = "postgres";
+
+/// A native type as far as dxt tells types apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PgType {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Oid,
+    Float4,
+    Float8,
+    /// Precision and scale, where declared.
+    Numeric(Option<(u16, i16)>),
+    Text,
+    /// Characters at most, where declared.
+    Varchar(Option<u32>),
+    /// Characters, padded with blanks.
+    Char(Option<u32>),
+    Name,
+    Json,
+    Jsonb,
+    Bytea,
+    Date,
+    /// Fractional digits of a second.
+    Time(u8),
+    Timestamp(u8),
+    TimestampTz(u8),
+    Uuid,
+    /// All that is carried as text.
+    Other,
+}
+
+impl PgType {
+    /// Reads a spelling: that of `format_type`, or one that people write (`varchar(20)`, `timestamptz`).
+    pub(super) fn parse(native: &str) -> Self {
+        let Some((base, args)) = split(native) else {
+            return Self::Other;
+        };
+        let first = args.first().copied();
+        let digits = u8::try_from(first.unwrap_or(6).clamp(0, 6)).unwrap_or(6);
+        let length = first.and_then(|n| u32::try_from(n).ok());
+        match base.as_str() {
+            "boolean" | "bool" => Self::Bool,
+            "smallint" | "int2" | "smallserial" | "serial2" => Self::Int2,
+            "integer" | "int" | "int4" | "serial" | "serial4" => Self::Int4,
+            "bigint" | "int8" | "bigserial" | "serial8" => Self::Int8,
+            "oid" => Self::Oid,
+            "real" | "float4" => Self::Float4,
+            "float" if first.is_some_and(|bits| bits <= 24) => Self::Float4,
+            "double precision" | "float8" | "float" => Self::Float8,
+            "numeric" | "decimal" | "dec" => Self::Numeric(match args.as_slice() {
+                [] => None,
+                [p, rest @ ..] => {
+                    let scale = rest.first().copied().unwrap_or(0);
+                    u16::try_from(*p).ok().zip(i16::try_from(scale).ok())
+                }
+            }),
+            "text" => Self::Text,
+            "character varying" | "varchar" => Self::Varchar(length),
+            "character" | "char" => Self::Char(Some(length.unwrap_or(1))),
+            "bpchar" => Self::Char(length),
+            "name" => Self::Name,
+            "json" => Self::Json,
+            "jsonb" => Self::Jsonb,
+            "bytea" => Self::Bytea,
+            "date" => Self::Date,
+            "time" | "time without time zone" => Self::Time(digits),
+            "timestamp" | "timestamp without time zone" => Self::Timestamp(digits),
+            "timestamptz" | "timestamp with time zone" => Self::TimestampTz(digits),
+            "uuid" => Self::Uuid,
+            _ => Self::Other,
+        }
+    }
+
+    /// The DXT type that holds every value of it.
+    pub(super) fn dtype(self) -> DxtType {
+        match self {
+            Self::Bool => DxtType::Bool,
+            Self::Int2 => DxtType::Int16,
+            Self::Int4 => DxtType::Int32,
+            Self::Int8 => DxtType::Int64,
+            Self::Oid => DxtType::Uint32,
+            Self::Float4 => DxtType::Float32,
+            Self::Float8 => DxtType::Float64,
+            Self::Numeric(Some((precision, scale))) => decimal(precision, scale).unwrap_or(DxtType::String),
+            Self::Json | Self::Jsonb => DxtType::Json,
+            Self::Bytea => DxtType::Binary,
+            Self::Date => DxtType::Date,
+            Self::Time(digits) => DxtType::Time {
+                precision: units(digits),
+            },
+            Self::Timestamp(digits) => DxtType::Timestamp {
+                precision: units(digits),
+            },
+            Self::TimestampTz(digits) => DxtType::TimestampTz {
+                precision: units(digits),
+            },
+            Self::Numeric(None)
+            | Self::Text
+            | Self::Varchar(_)
+            | Self::Char(_)
+            | Self::Name
+            | Self::Uuid
+            | Self::Other => DxtType::String,
+        }
+    }
+
+    /// The native type of a field that the field still fits, if any.
+    pub(super) fn of(field: &DxtField) -> Option<Self> {
+        let native = Self::parse(field.native_in(SYSTEM)?);
+        (native.dtype() == field.dtype).then_some(native)
+    }
+
+    /// Whether binary COPY of it can be decoded; else it is read as text.
+    pub(super) fn is_binary(self) -> bool {
+        match self {
+            Self::Numeric(Some((precision, scale))) => decimal(precision, scale).is_some(),
+            Self::Numeric(None) | Self::Other => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it holds text as such, so that the order of its bytes can be had by `COLLATE "C"`.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Name)
+    }
+}
+
+/// Splits `timestamp(3) with time zone` into its name in lower case and its numbers; `None` where it is anything else.
+fn split(native: &str) -> Option<(String, Vec<i64>)> {
+    if native.contains(['"', '[', '.']) {
+        return None;
+    }
+    let (head, tail) = native.split_once('(').unwrap_or((native, ""));
+    let (numbers, tail) = if tail.is_empty() {
+        ("", "")
+    } else {
+        tail.split_once(')')?
+    };
+    let args = numbers
+        .split(',')
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+        .map(|n| n.parse::<i64>().ok());
+    let words: Vec<String> = head
+        .split_whitespace()
+        .chain(tail.split_whitespace())
+        .map(str::to_lowercase)
+        .collect();
+    Some((words.join(" "), args.collect::<Option<_>>()?))
+}
+
+/// The decimal of a `numeric(p,s)`; `None` past 76 digits.
+fn decimal(precision: u16, scale: i16) -> Option<DxtType> {
+    // A negative scale rounds to tens: those digits are still written. A scale past the precision is all fraction.
+    let digits = i32::from(precision) - i32::from(scale).min(0);
+    let scale = i32::from(scale).max(0);
+    let precision = u8::try_from(digits.max(scale)).ok().filter(|p| (1..=76).contains(p))?;
+    Some(DxtType::Decimal {
+        precision,
+        scale: i8::try_from(scale).ok()?,
+    })
+}
+
+/// The fewest fractional digits that DXT counts in and that hold `digits`.
+fn units(digits: u8) -> u8 {
+    match digits {
+        0 => 0,
+        1..=3 => 3,
+        _ => 6,
+    }
+}
+
+/// The type mapper of PostgreSQL.
+///
+/// | PostgreSQL | DXT | read as |
+/// | --- | --- | --- |
+/// | `smallint`, `integer`, `bigint` | int16, int32, int64 | binary |
+/// | `oid` | uint32 | binary |
+/// | `real`, `double precision` | float32, float64 | binary |
+/// | `numeric(p,s)`, at most 76 digits | decimal(p,s); a negative scale adds its digits: `numeric(5,-2)` is decimal(7,0) | binary |
+/// | `numeric` | string: it has no bound that a decimal could have | text |
+/// | `text`, `varchar`, `char(n)`, `name` | string | binary |
+/// | `uuid` | string | binary |
+/// | `json`, `jsonb` | json | binary |
+/// | `boolean`, `bytea`, `date` | bool, binary, date | binary |
+/// | `time(p)`, `timestamp(p)`, `timestamptz(p)` | time, timestamp, timestamp_tz of 0, 3 or 6 digits | binary |
+/// | all others: arrays, enums, domains, inet, interval, money, ranges, … | string, with the native type kept | text |
+///
+/// | DXT, in a table that dxt creates | PostgreSQL |
+/// | --- | --- |
+/// | int8, int16, uint8 | `smallint` |
+/// | int32, uint16 | `integer` |
+/// | int64, uint32 | `bigint` |
+/// | uint64 | `numeric(20,0)` |
+/// | float32, float64 | `real`, `double precision` |
+/// | decimal(p,s) | `numeric(p,s)` |
+/// | string, bool, date, binary | `text`, `boolean`, `date`, `bytea` |
+/// | time, timestamp, timestamp_tz | `time`, `timestamp`, `timestamptz`; microseconds at most |
+/// | json, array, object | `json`, as `jsonb` would drop double keys and their order |
+///
+/// A column that comes from PostgreSQL keeps its own type as long as its DXT type is still that of its native type.
+#[derive(Debug, Clone, Copy)]
+pub struct PostgresTypes;
+
+impl TypeMapper for PostgresTypes {
+    fn from_native(&self, native: &str) -> Result<DxtType> {
+        check_spelling(native)?;
+        Ok(PgType::parse(native).dtype())
+    }
+
+    fn to_native(&self, field: &DxtField) -> Result<String> {
+        if let (Some(native), Some(_)) = (field.native_in(SYSTEM), PgType::of(field)) {
+            check_spelling(native)?;
+            return Ok(native.to_string());
+        }
+        Ok(match &field.dtype {
+            DxtType::Int8 | DxtType::Int16 | DxtType::Uint8 => "smallint".into(),
+            DxtType::Int32 | DxtType::Uint16 => "integer".into(),
+            DxtType::Int64 | DxtType::Uint32 => "bigint".into(),
+            DxtType::Uint64 => "numeric(20,0)".into(),
+            DxtType::Float32 => "real".into(),
+            DxtType::Float64 => "double precision".into(),
+            DxtType::Decimal { precision, scale } if *scale < 0 => {
+                format!("numeric({},0)", i32::from(*precision) - i32::from(*scale))
+            }
+            DxtType::Decimal { precision, scale } => format!("numeric({precision},{scale})"),
+            DxtType::String => "text".into(),
+            DxtType::Bool => "boolean".into(),
+            DxtType::Date => "date".into(),
+            DxtType::Time { precision } => with_digits("time", *precision, "without"),
+            DxtType::Timestamp { precision } => with_digits("timestamp", *precision, "without"),
+            DxtType::TimestampTz { precision } => with_digits("timestamp", *precision, "with"),
+            DxtType::Binary => "bytea".into(),
+            DxtType::Json | DxtType::Array(_) | DxtType::Object(_) => "json".into(),
+        })
+    }
+}
+
+/// Spelled as the catalog will spell it.
+fn with_digits(name: &str, precision: u8, zone: &str) -> String {
+    match units(precision) {
+        6 => format!("{name} {zone} time zone"),
+        digits => format!("{name}({digits}) {zone} time zone"),
+    }
+}
+
+/// Refuses what cannot be a type's name, as the text goes into DDL as it stands.
+fn check_spelling(native: &str) -> Result<()> {
+    let wrong = || {
+        Error::new(
+            ErrorKind::TypeMapping,
+            format!("`{native}` is not the name of a PostgreSQL type"),
+        )
+        .with_hint("write the type alone, such as varchar(20) or numeric(12,2)")
+    };
+    let (mut depth, mut quoted) = (0u32, false);
+    for c in native.chars() {
+        match c {
+            '\0' => return Err(wrong()),
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '(' => depth += 1,
+            ')' => depth = depth.checked_sub(1).ok_or_else(wrong)?,
+            ',' | '-' if depth > 0 => {}
+            '_' | '.' | ' ' | '[' | ']' => {}
+            c if c.is_alphanumeric() => {}
+            _ => return Err(wrong()),
+        }
+    }
+    if quoted || depth > 0 || native.trim().is_empty() || native.contains("--") {
+        Err(wrong())
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dtype(native: &str) -> String {
+        PostgresTypes.from_native(native).unwrap().to_string()
+    }
+
+    fn native(field: DxtField) -> String {
+        PostgresTypes.to_native(&field).unwrap()
+    }
+
+    #[test]
+    fn spellings_of_the_server_and_of_people_mean_the_same() {
+        for (server, person, expected) in [
+            ("character varying(20)", "VARCHAR(20)", "string"),
+            ("timestamp(3) without time zone", "timestamp(3)", "timestamp(3)"),
+            ("timestamp with time zone", "timestamptz", "timestamp_tz"),
+            ("double precision", "float8", "float64"),
+            ("numeric(12,2)", "decimal( 12 , 2 )", "decimal(12,2)"),
+            ("integer", "serial", "int32"),
+        ] {
+            assert_eq!(dtype(server), expected, "{server}");
+            assert_eq!(PgType::parse(server), PgType::parse(person), "{person}");
+        }
+    }
+
+    #[test]
+    fn a_numeric_is_a_decimal_only_where_it_is_bounded() {
+        assert_eq!(dtype("numeric"), "string");
+        assert_eq!(dtype("numeric(5,-2)"), "decimal(7,0)");
+        assert_eq!(dtype("numeric(3,5)"), "decimal(5,5)");
+        assert_eq!(dtype("numeric(76)"), "decimal(76,0)");
+        assert_eq!(dtype("numeric(77)"), "string");
+        assert_eq!(dtype("numeric(76,-1)"), "string");
+    }
+
+    #[test]
+    fn types_without_a_decoder_are_text() {
+        for name in [
+            "integer[]",
+            "public.mood",
+            "interval",
+            "time with time zone",
+            "\"integer\"",
+            "money",
+            "bit(3)",
+        ] {
+            assert_eq!(dtype(name), "string", "{name}");
+            assert!(!PgType::parse(name).is_binary(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_native_type_is_kept_while_the_dtype_fits_it() {
+        let field = DxtField::new("a", DxtType::String).native(SYSTEM, "character varying(20)");
+        assert_eq!(native(field), "character varying(20)");
+        let cast = DxtField::new("a", DxtType::Int64).native(SYSTEM, "character varying(20)");
+        assert_eq!(native(cast), "bigint");
+        let foreign = DxtField::new("a", DxtType::String).native("sqlite", "VARCHAR(20)");
+        assert_eq!(native(foreign), "text");
+    }
+
+    #[test]
+    fn finer_time_than_microseconds_is_stored_as_microseconds() {
+        assert_eq!(
+            native(DxtField::new("a", DxtType::Timestamp { precision: 9 })),
+            "timestamp without time zone"
+        );
+        assert_eq!(
+            native(DxtField::new("a", DxtType::TimestampTz { precision: 3 })),
+            "timestamp(3) with time zone"
+        );
+    }
+
+    #[test]
+    fn text_that_could_leave_the_column_list_is_no_type() {
+        for text in [
+            "int); DROP TABLE x; --",
+            "int, b int",
+            "int DEFAULT 'x'",
+            "",
+            "\"open",
+            "int)",
+            "a--b",
+        ] {
+            assert_eq!(
+                PostgresTypes.from_native(text).unwrap_err().kind(),
+                ErrorKind::TypeMapping,
+                "{text}"
+            );
+        }
+        assert!(PostgresTypes.from_native("\"odd (type\"").is_ok());
+        assert!(PostgresTypes.from_native("geography(Point,4326)").is_ok());
+    }
+}

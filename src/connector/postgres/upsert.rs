@@ -1,0 +1,150 @@
+//! The statements of an upsert: stage, check the keys, drop what changes nothing, merge the rest.
+
+use std::collections::BTreeSet;
+
+use super::catalog::Relation;
+use super::dialect::{PostgresDialect, quote_text};
+use super::statements::{list, ordered, render};
+use crate::connector::LoadSpec;
+use crate::connector::sql::Dialect;
+
+const STAGE: &str = include_str!("../../../sql/postgres/stage.sql");
+const NULL_KEYS: &str = include_str!("../../../sql/postgres/null_keys.sql");
+const DUPLICATES: &str = include_str!("../../../sql/postgres/duplicates.sql");
+const TIED_KEYS: &str = include_str!("../../../sql/postgres/tied_keys.sql");
+const DROP_LOSERS: &str = include_str!("../../../sql/postgres/drop_losers.sql");
+const AMBIGUOUS_KEYS: &str = include_str!("../../../sql/postgres/ambiguous_keys.sql");
+const DROP_UNCHANGED: &str = include_str!("../../../sql/postgres/drop_unchanged.sql");
+const COUNT_MATCHED: &str = include_str!("../../../sql/postgres/count_matched.sql");
+const UPSERT: &str = include_str!("../../../sql/postgres/upsert.sql");
+const UPSERT_UPDATE: &str = include_str!("../../../sql/postgres/upsert_update.sql");
+const UPSERT_INSERT: &str = include_str!("../../../sql/postgres/upsert_insert.sql");
+
+/// The staging table, which `sql/postgres` names so throughout.
+pub(super) const STAGED: &str = "pg_temp.dxt_stage";
+
+/// The statements around the staging table of an upsert, in the order in which they are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upsert {
+    pub(super) keys: Vec<String>,
+    pub(super) stage: String,
+    /// One count for each of `keys`.
+    pub(super) null_keys: String,
+    pub(super) duplicates: String,
+    pub(super) tied: String,
+    /// Where the load has a watermark.
+    pub(super) losers: Option<String>,
+    /// Where no unique index says that there are none.
+    pub(super) ambiguous: Option<String>,
+    pub(super) unchanged: String,
+    /// Rows left, and those of them that the target has by their key.
+    pub(super) matched: String,
+    pub(super) merge: Merge,
+}
+
+/// How staged rows get into the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Merge {
+    /// By the unique index on the key.
+    Conflict(String),
+    /// By two statements under the lock; no update where the load has key columns only.
+    UpdateInsert { update: Option<String>, insert: String },
+}
+
+impl Upsert {
+    /// The statements for `target`, which is `relation` where it exists.
+    pub(super) fn new(target: &str, relation: Option<&Relation>, spec: &LoadSpec) -> Self {
+        let dialect = PostgresDialect::default();
+        let columns: Vec<&str> = spec.schema.fields.iter().map(|f| f.name.as_str()).collect();
+        let key_list: Vec<&str> = spec.keys.iter().map(String::as_str).collect();
+        let always = |column: &str| relation.is_some_and(|r| r.always_identity.contains(column));
+        // Keys are set as well: two that are equal may still be written differently (1.0 and 1.00).
+        let only_keys = columns.iter().all(|column| key_list.contains(column));
+        let set: Vec<&str> = columns
+            .iter()
+            .copied()
+            .filter(|column| !only_keys && !always(column))
+            .collect();
+
+        let (named, staged) = (list(columns.iter().copied(), ""), list(columns.iter().copied(), "s."));
+        let (keys, conflict) = (list(key_list.iter().copied(), "s."), list(key_list.iter().copied(), ""));
+        let each = |columns: &[&str], separator: &str, write: &dyn Fn(&str) -> String| {
+            columns
+                .iter()
+                .map(|column| write(&dialect.quote(column)))
+                .collect::<Vec<_>>()
+                .join(separator)
+        };
+        let matching = each(&key_list, " AND ", &|c| format!("t.{c} = s.{c}"));
+        let counts = each(&key_list, ", ", &|c| format!("count(*) FILTER (WHERE s.{c} IS NULL)"));
+        let same = match set.is_empty() {
+            true => "true".to_string(),
+            false => {
+                let image = |alias| format!("ROW({})::record", list(set.iter().copied(), alias));
+                format!("{} *= {}", image("t."), image("s."))
+            }
+        };
+        let watermark = spec.watermark.as_deref().and_then(|name| spec.schema.field(name));
+        let order = watermark.map(|field| format!("ORDER BY {} DESC NULLS LAST", ordered(field, "s.")));
+        let overriding = if columns.iter().any(|c| always(c)) {
+            "OVERRIDING SYSTEM VALUE"
+        } else {
+            ""
+        };
+        let values = [
+            ("target", target),
+            ("columns", &named),
+            ("staged", &staged),
+            ("keys", &keys),
+            ("conflict", &conflict),
+            ("match", &matching),
+            ("counts", &counts),
+            ("same", &same),
+            ("shown", &shown(&key_list)),
+            ("order", order.as_deref().unwrap_or_default()),
+            ("overriding", overriding),
+            ("assignments", &each(&set, ", ", &|c| format!("{c} = s.{c}"))),
+            (
+                "action",
+                &match set.is_empty() {
+                    true => "DO NOTHING".to_string(),
+                    false => format!("DO UPDATE SET {}", each(&set, ", ", &|c| format!("{c} = EXCLUDED.{c}"))),
+                },
+            ),
+        ];
+        let wanted: BTreeSet<String> = spec.keys.iter().cloned().collect();
+        let unique = relation.is_none_or(|r| r.unique.contains(&wanted));
+        let sql = |template| render(template, &values);
+        Self {
+            keys: spec.keys.clone(),
+            stage: sql(STAGE),
+            null_keys: sql(NULL_KEYS),
+            duplicates: sql(DUPLICATES),
+            tied: sql(TIED_KEYS),
+            losers: order.is_some().then(|| sql(DROP_LOSERS)),
+            ambiguous: (!unique).then(|| sql(AMBIGUOUS_KEYS)),
+            unchanged: sql(DROP_UNCHANGED),
+            matched: sql(COUNT_MATCHED),
+            merge: match unique {
+                true => Merge::Conflict(sql(UPSERT)),
+                false => Merge::UpdateInsert {
+                    update: (!set.is_empty()).then(|| sql(UPSERT_UPDATE)),
+                    insert: sql(UPSERT_INSERT),
+                },
+            },
+        }
+    }
+}
+
+/// An expression for a key as errors show it: `order_id=5, line=2`.
+fn shown(keys: &[&str]) -> String {
+    let dialect = PostgresDialect::default();
+    let one = |key: &&str| {
+        let label = quote_text(&format!("{key}=")).unwrap_or_else(|| "''".into());
+        format!("{label} || s.{}::text", dialect.quote(key))
+    };
+    format!(
+        "concat_ws(', ', {})",
+        keys.iter().map(one).collect::<Vec<_>>().join(", ")
+    )
+}

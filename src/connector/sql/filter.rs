@@ -1,0 +1,168 @@
+//! Filters of a plan in a remote system's SQL, as far as they mean the same there.
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, expr::InList};
+
+use super::{Comparison, Dialect, Pushed};
+use crate::model::{DxtField, DxtSchema};
+
+/// A filter in the dialect's SQL, or `None` where any part of it has no exact or wider form there.
+pub fn to_sql(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Option<Pushed> {
+    let recurse = |e: &Expr| to_sql(e, schema, dialect);
+    match filter {
+        Expr::Alias(alias) => recurse(&alias.expr),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            // One side alone keeps a superset of both.
+            match (recurse(left), recurse(right)) {
+                (Some(a), Some(b)) => Some(join(a, "AND", b)),
+                (Some(one), None) | (None, Some(one)) => Some(Pushed { exact: false, ..one }),
+                (None, None) => None,
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            Some(join(recurse(left)?, "OR", recurse(right)?))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let op = comparison(*op)?;
+            match (left.as_ref(), right.as_ref()) {
+                (column, Expr::Literal(value, _)) => compare(field(column, schema)?, op, value, dialect),
+                (Expr::Literal(value, _), column) => compare(field(column, schema)?, mirrored(op), value, dialect),
+                _ => None,
+            }
+        }
+        Expr::Between(Between { expr, negated: false, low, high }) => {
+            let (Expr::Literal(low, _), Expr::Literal(high, _)) = (low.as_ref(), high.as_ref()) else { return None };
+            let field = field(expr, schema)?;
+            let low = compare(field, Comparison::GtEq, low, dialect)?;
+            Some(join(low, "AND", compare(field, Comparison::LtEq, high, dialect)?))
+        }
+        Expr::InList(InList { expr, list, negated: false }) => {
+            let field = field(expr, schema)?;
+            let mut terms = list.iter().map(|item| match item {
+                Expr::Literal(value, _) => compare(field, Comparison::Eq, value, dialect),
+                _ => None,
+            });
+            let first = terms.next()??;
+            terms.try_fold(first, |sum, term| Some(join(sum, "OR", term?)))
+        }
+        Expr::Not(inner) => {
+            let inner = recurse(inner)?;
+            // The complement of a superset may miss rows.
+            inner.exact.then(|| Pushed { sql: format!("NOT ({})", inner.sql), exact: true })
+        }
+        Expr::IsNull(inner) => {
+            Some(Pushed { sql: format!("{} IS NULL", column(field(inner, schema)?, dialect)), exact: true })
+        }
+        Expr::IsNotNull(inner) => {
+            Some(Pushed { sql: format!("{} IS NOT NULL", column(field(inner, schema)?, dialect)), exact: true })
+        }
+        Expr::Column(_) => {
+            compare(field(filter, schema)?, Comparison::Eq, &ScalarValue::Boolean(Some(true)), dialect)
+        }
+        _ => None,
+    }
+}
+
+fn join(a: Pushed, op: &str, b: Pushed) -> Pushed {
+    Pushed { sql: format!("({} {op} {})", a.sql, b.sql), exact: a.exact && b.exact }
+}
+
+fn column(field: &DxtField, dialect: &dyn Dialect) -> String {
+    dialect.quote(&field.name)
+}
+
+fn field<'a>(expr: &Expr, schema: &'a DxtSchema) -> Option<&'a DxtField> {
+    match expr {
+        Expr::Column(column) => schema.field(&column.name),
+        _ => None,
+    }
+}
+
+fn compare(field: &DxtField, op: Comparison, value: &ScalarValue, dialect: &dyn Dialect) -> Option<Pushed> {
+    // A comparison with NULL keeps no row anywhere, but inside of NOT and OR it is best left to DataFusion.
+    if value.is_null() { None } else { dialect.compare(field, op, value) }
+}
+
+fn comparison(op: Operator) -> Option<Comparison> {
+    Some(match op {
+        Operator::Eq => Comparison::Eq,
+        Operator::NotEq => Comparison::NotEq,
+        Operator::Lt => Comparison::Lt,
+        Operator::LtEq => Comparison::LtEq,
+        Operator::Gt => Comparison::Gt,
+        Operator::GtEq => Comparison::GtEq,
+        _ => return None,
+    })
+}
+
+fn mirrored(op: Comparison) -> Comparison {
+    match op {
+        Comparison::Lt => Comparison::Gt,
+        Comparison::LtEq => Comparison::GtEq,
+        Comparison::Gt => Comparison::Lt,
+        Comparison::GtEq => Comparison::LtEq,
+        same => same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DxtType;
+    use datafusion::prelude::{col, ident, lit};
+
+    #[derive(Debug)]
+    struct Plain;
+    impl Dialect for Plain {
+        fn compare(&self, field: &DxtField, op: Comparison, value: &ScalarValue) -> Option<Pushed> {
+            // `vague` stands for columns that the remote side compares more widely.
+            let exact = field.name != "vague";
+            Some(Pushed { sql: format!("{} {} {value}", self.quote(&field.name), op.as_sql()), exact })
+        }
+    }
+
+    fn push(filter: Expr) -> Option<Pushed> {
+        let fields = ["a", "b", "vague", "Mixed \"Case"].map(|n| DxtField::new(n, DxtType::Int64));
+        to_sql(&filter, &DxtSchema::new(fields.to_vec()), &Plain)
+    }
+
+    fn exact(sql: &str) -> Option<Pushed> {
+        Some(Pushed { sql: sql.into(), exact: true })
+    }
+
+    #[test]
+    fn comparisons_keep_their_side_and_quote_names() {
+        assert_eq!(push(col("a").gt(lit(1i64))), exact("\"a\" > 1"));
+        assert_eq!(push(lit(1i64).gt(col("a"))), exact("\"a\" < 1"));
+        assert_eq!(push(ident("Mixed \"Case").eq(lit(1i64))), exact("\"Mixed \"\"Case\" = 1"));
+    }
+
+    #[test]
+    fn an_and_pushes_the_half_it_can_and_filters_again() {
+        let half = push(col("a").eq(lit(1i64)).and((col("a") + col("b")).gt(lit(2i64))));
+        assert_eq!(half, Some(Pushed { sql: "\"a\" = 1".into(), exact: false }));
+    }
+
+    #[test]
+    fn an_or_is_pushed_whole_or_not_at_all() {
+        assert_eq!(push(col("a").eq(lit(1i64)).or(col("b").is_null())), exact("(\"a\" = 1 OR \"b\" IS NULL)"));
+        assert_eq!(push(col("a").eq(lit(1i64)).or((col("a") + col("b")).gt(lit(2i64)))), None);
+    }
+
+    #[test]
+    fn a_wider_condition_is_never_negated() {
+        assert_eq!(push(!col("a").eq(lit(1i64))), exact("NOT (\"a\" = 1)"));
+        assert_eq!(push(!col("vague").eq(lit(1i64))), None);
+    }
+
+    #[test]
+    fn a_null_literal_stays_here() {
+        assert_eq!(push(col("a").eq(lit(ScalarValue::Int64(None)))), None);
+    }
+
+    #[test]
+    fn lists_and_ranges_become_comparisons() {
+        assert_eq!(push(col("a").in_list(vec![lit(1i64), lit(2i64)], false)), exact("(\"a\" = 1 OR \"a\" = 2)"));
+        assert_eq!(push(col("a").between(lit(1i64), lit(2i64))), exact("(\"a\" >= 1 AND \"a\" <= 2)"));
+    }
+}

@@ -1,0 +1,110 @@
+//! What every system that speaks SQL shares: a table provider that turns a scan into one remote SELECT, and filters
+//! into that system's SQL where they mean the same there.
+//!
+//! A SQL connector gives a [`Dialect`] and a [`RemoteSource`]; [`RemoteTable`] does the rest.
+
+mod filter;
+mod scan;
+mod table;
+
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+
+use crate::error::Result;
+use crate::model::{DxtField, RelationName};
+
+pub use scan::RemoteScanExec;
+pub use table::RemoteTable;
+
+/// A comparison that a filter may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+}
+
+impl Comparison {
+    /// The operator in every SQL.
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::NotEq => "<>",
+            Self::Lt => "<",
+            Self::LtEq => "<=",
+            Self::Gt => ">",
+            Self::GtEq => ">=",
+        }
+    }
+}
+
+/// A condition in the remote system's SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The condition.
+    pub sql: String,
+    /// Whether it keeps exactly the rows that DataFusion would keep; else it keeps those and perhaps more, and
+    /// DataFusion filters again.
+    pub exact: bool,
+}
+
+/// How one system writes SQL.
+pub trait Dialect: Debug + Send + Sync {
+    /// An identifier in quotes.
+    fn quote(&self, identifier: &str) -> String {
+        format!("\"{}\"", identifier.replace('"', "\"\""))
+    }
+
+    /// A relation's name, each part in quotes.
+    fn relation(&self, name: &RelationName) -> String {
+        name.parts.iter().map(|p| self.quote(p)).collect::<Vec<_>>().join(".")
+    }
+
+    /// The item of a select list that gives a field in the form the connector's decoder takes, such as `"x"` or
+    /// `"x"::text AS "x"`.
+    fn select(&self, field: &DxtField) -> String {
+        self.quote(&field.name)
+    }
+
+    /// `field op value` in this system's SQL; `None` where it would not mean the same there (a collation, a zone, a
+    /// type that is compared otherwise). `value` is never NULL and has the field's Arrow type or one that DataFusion
+    /// compares with it.
+    fn compare(&self, field: &DxtField, op: Comparison, value: &ScalarValue) -> Option<Pushed>;
+}
+
+/// One SELECT for a remote system.
+#[derive(Debug, Clone)]
+pub struct RemoteQuery {
+    /// The text.
+    pub sql: String,
+    /// What its columns are, in order (never empty). [`RemoteSource::locator`], where given, follows as one more column.
+    pub fields: Vec<DxtField>,
+    /// Rows per batch at most.
+    pub batch_size: usize,
+}
+
+/// Runs SELECTs on one system.
+pub trait RemoteSource: Debug + Send + Sync {
+    /// The system's SQL.
+    fn dialect(&self) -> &dyn Dialect;
+
+    /// The connection and dataset for plans and errors: `shop.public.orders`. Never a secret.
+    fn label(&self) -> String;
+
+    /// A select item that tells rows apart in errors, such as SQLite's rowid; it is added behind the fields.
+    fn locator(&self) -> Option<String> {
+        None
+    }
+
+    /// Starts the query. Batches have exactly the Arrow schema of `query.fields`; they close by rows (`batch_size`) and
+    /// by bytes (about 8 MB). The stream must fail where the remote side ends without its end marker, and must stop
+    /// the remote query when it is dropped.
+    fn open(&self, query: RemoteQuery, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream>;
+}

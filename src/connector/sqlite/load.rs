@@ -1,0 +1,303 @@
+//! One load in flight: a connection of its own, one transaction, and a thread that may block for each step.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{CachedStatement, Connection};
+
+use super::catalog::Relation;
+use super::client::{Client, blocking, failed, fill, main_table, quote};
+use super::codec::{Misfit, encode, order_key};
+use super::merge::{Merge, check_key_form};
+use super::sink::{check, ddl};
+use super::types::Affinity;
+use super::watermark::confirm;
+use crate::connector::{Load, LoadCounts, LoadSpec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DxtType, LoadMode};
+
+/// Extended codes of a key that is there already.
+const UNIQUE_VIOLATIONS: [i32; 2] = [1555, 2067];
+
+/// One column of the load, as the target holds it.
+struct Target {
+    name: String,
+    dtype: DxtType,
+    affinity: Affinity,
+    nullable: bool,
+}
+
+/// An open transaction. Dropping it rolls back.
+struct Session {
+    connection: Connection,
+    label: String,
+    spec: LoadSpec,
+    columns: Vec<Target>,
+    /// The INSERT for one row: into the target, or into the stage.
+    insert: String,
+    merge: Option<Merge>,
+    /// The index of the watermark's column, where the merge needs an order.
+    order: Option<usize>,
+    counts: LoadCounts,
+    sealed: bool,
+}
+
+/// The INSERT for rows of the target itself.
+pub fn insert_rows(table: &str, names: &[&str]) -> String {
+    let columns = names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
+    let values = (1..=names.len()).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ");
+    let template = include_str!("../../../sql/sqlite/insert_rows.sql");
+    fill(template, &[("target", &main_table(table)), ("columns", &columns), ("values", &values)])
+}
+
+impl Session {
+    fn begin(client: &Client, table: &str, label: &str, spec: LoadSpec) -> Result<Self> {
+        let doing = |e| failed(ErrorKind::Loader, format!("beginning the load of {label}"), e);
+        let connection = client.open_write()?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(doing)?;
+        if let (Some(column), Some(expected)) = (&spec.watermark, &spec.expected_watermark) {
+            confirm(&connection, label, table, column, expected.as_ref())?;
+        }
+        let found = Relation::find(&connection, table, &[])?;
+        // Again, within the transaction: the target may have changed since it was looked at.
+        check(label, table, found.as_ref(), &spec)?;
+        let is_new = found.is_none();
+        let relation = match found {
+            Some(relation) => relation,
+            None => {
+                connection.execute_batch(&ddl(table, &spec)?).map_err(doing)?;
+                let made = Relation::find(&connection, table, &[])?;
+                made.ok_or_else(|| Error::new(ErrorKind::Loader, format!("{label} was created and is not there")))?
+            }
+        };
+        if spec.mode == LoadMode::Replace && !is_new {
+            connection.execute_batch(&delete_rows(&relation.name)).map_err(doing)?;
+        }
+        let mut columns = Vec::with_capacity(spec.schema.fields.len());
+        for field in &spec.schema.fields {
+            let column = relation
+                .column(&field.name)
+                .ok_or_else(|| Error::new(ErrorKind::Schema, format!("{label} has no column {}", field.name)))?;
+            columns.push(Target {
+                name: field.name.clone(),
+                dtype: field.dtype.clone(),
+                affinity: column.affinity,
+                nullable: column.field.nullable,
+            });
+        }
+        let mut session = Self {
+            insert: insert_rows(&relation.name, &spec.schema.names()),
+            connection,
+            label: label.to_string(),
+            columns,
+            merge: None,
+            order: None,
+            counts: LoadCounts::default(),
+            sealed: false,
+            spec,
+        };
+        if session.spec.mode == LoadMode::Upsert {
+            for key in &session.spec.keys {
+                if let Some(column) = relation.column(key) {
+                    check_key_form(&session.connection, label, &relation, column)?;
+                }
+            }
+            let merge = merge_of(label, &relation.name, &session.spec, Some(&relation))?;
+            merge.begin(&session.connection)?;
+            session.insert = merge.insert_stage();
+            session.order =
+                session.spec.watermark.as_ref().and_then(|w| session.columns.iter().position(|c| c.name == *w));
+            session.merge = Some(merge);
+        }
+        Ok(session)
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.sealed {
+            return Err(Error::new(ErrorKind::Loader, format!("{}: the load is sealed", self.label)));
+        }
+        let expected = self.spec.schema.to_arrow();
+        let same = batch.num_columns() == expected.fields().len()
+            && batch.columns().iter().zip(expected.fields()).all(|(a, f)| a.data_type() == f.data_type());
+        if !same {
+            let message = format!("{}: a batch has other columns than the load: {:?}", self.label, batch.schema());
+            return Err(Error::new(ErrorKind::Schema, message));
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached(&self.insert)
+            .map_err(|e| failed(ErrorKind::Loader, format!("writing to {}", self.label), e))?;
+        for row in 0..batch.num_rows() {
+            let bytes = self.bind(&mut statement, batch.columns(), row)?;
+            let changed = statement.raw_execute().map_err(|e| self.refused(e, row))?;
+            if changed != 1 {
+                let number = self.counts.staged + row as u64 + 1;
+                let message = format!("{}: row {number} of the load was not inserted", self.label);
+                let error = Error::new(ErrorKind::Loader, message);
+                return Err(error.with_hint("does a trigger of the target ignore rows?"));
+            }
+            self.counts.bytes += bytes;
+        }
+        self.counts.staged += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn bind(&self, statement: &mut CachedStatement<'_>, arrays: &[ArrayRef], row: usize) -> Result<u64> {
+        let keys = self.merge.as_ref().map_or(&[][..], Merge::keys);
+        let mut bytes = 0;
+        for (i, (array, column)) in arrays.iter().zip(&self.columns).enumerate() {
+            if array.is_null(row) && (keys.contains(&i) || !column.nullable) {
+                let what = if keys.contains(&i) { "NULL in a key" } else { "NULL in a column that takes none" };
+                return Err(self.misfit(column, row, what, None));
+            }
+            let value = encode(array.as_ref(), row, &column.dtype, column.affinity);
+            let value = value.map_err(|Misfit { reason, hint }| self.misfit(column, row, &reason, hint))?;
+            bytes += size(&value);
+            self.set(statement, i + 1, value)?;
+        }
+        if let Some(order) = self.order
+            && let (Some(array), Some(column)) = (arrays.get(order), self.columns.get(order))
+        {
+            let value = order_key(array.as_ref(), row, &column.dtype, column.affinity);
+            let value = value.map_err(|Misfit { reason, hint }| self.misfit(column, row, &reason, hint))?;
+            self.set(statement, arrays.len() + 1, value)?;
+        }
+        Ok(bytes)
+    }
+
+    fn set(&self, statement: &mut CachedStatement<'_>, at: usize, value: ToSqlOutput<'_>) -> Result<()> {
+        let bound = statement.raw_bind_parameter(at, value);
+        bound.map_err(|e| failed(ErrorKind::Loader, format!("writing to {}", self.label), e))
+    }
+
+    fn misfit(&self, column: &Target, row: usize, reason: &str, hint: Option<&str>) -> Error {
+        let number = self.counts.staged + row as u64 + 1;
+        let message = format!("{}: column {}, row {number} of the load: {reason}", self.label, column.name);
+        let error = Error::new(ErrorKind::Validation, message);
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    fn refused(&self, error: rusqlite::Error, row: usize) -> Error {
+        let unique = error.sqlite_error().is_some_and(|e| UNIQUE_VIOLATIONS.contains(&e.extended_code));
+        let number = self.counts.staged + row as u64 + 1;
+        let error = failed(ErrorKind::Loader, format!("writing row {number} of the load to {}", self.label), error);
+        if unique {
+            error.or_hint("rows of this key are there already: load with mode upsert or replace")
+        } else {
+            error
+        }
+    }
+
+    fn seal(&mut self) -> Result<LoadCounts> {
+        if self.sealed {
+            return Ok(self.counts);
+        }
+        self.counts = match &self.merge {
+            Some(merge) => LoadCounts { bytes: self.counts.bytes, ..merge.run(&self.connection, self.counts.staged)? },
+            None => LoadCounts { inserted: self.counts.staged, ..self.counts },
+        };
+        self.sealed = true;
+        Ok(self.counts)
+    }
+
+    fn end(&self, statement: &str) -> Result<()> {
+        if statement == "COMMIT" && !self.sealed {
+            return Err(Error::new(ErrorKind::Loader, format!("{}: the load is not sealed", self.label)));
+        }
+        let ended = self.connection.execute_batch(statement);
+        ended.map_err(|e| failed(ErrorKind::Loader, format!("ending the load of {} ({statement})", self.label), e))
+    }
+}
+
+fn size(value: &ToSqlOutput<'_>) -> u64 {
+    let length = match value {
+        ToSqlOutput::Borrowed(ValueRef::Text(b) | ValueRef::Blob(b)) => b.len(),
+        ToSqlOutput::Owned(Value::Text(t)) => t.len(),
+        ToSqlOutput::Borrowed(ValueRef::Null) => 0,
+        _ => 8,
+    };
+    length as u64
+}
+
+/// Empties the target; its views, indexes and triggers stay.
+pub fn delete_rows(table: &str) -> String {
+    format!("DELETE FROM {}", main_table(table))
+}
+
+/// The merge of a load; `relation` is the target where it exists.
+pub fn merge_of(label: &str, table: &str, spec: &LoadSpec, relation: Option<&Relation>) -> Result<Merge> {
+    let mut columns = Vec::with_capacity(spec.schema.fields.len());
+    for field in &spec.schema.fields {
+        let existing = relation.and_then(|r| r.column(&field.name)).map(|c| c.affinity);
+        let affinity = match existing {
+            Some(affinity) => affinity,
+            None => Affinity::of(&super::sink::ddl_type(field)?),
+        };
+        columns.push((field.name.clone(), affinity));
+    }
+    let keys = spec.keys.iter().filter_map(|k| columns.iter().position(|(n, _)| n == k)).collect();
+    let key: BTreeSet<String> = spec.keys.iter().cloned().collect();
+    let unique = relation.is_some_and(|r| r.unique.iter().any(|columns| columns.is_subset(&key)));
+    let ordered = spec.watermark.as_ref().is_some_and(|w| columns.iter().any(|(n, _)| n == w));
+    Ok(Merge::new(label, main_table(table), columns, keys, ordered, unique))
+}
+
+/// A load of a SQLite table.
+pub struct SqliteLoad {
+    label: String,
+    /// Taken while a step runs, and gone after one that failed: dropping it has rolled back.
+    session: Option<Session>,
+}
+
+impl SqliteLoad {
+    /// Opens the transaction, and creates or empties the target within it.
+    pub async fn begin(client: &Client, table: &str, label: &str, spec: &LoadSpec) -> Result<Self> {
+        let (table, owned, spec) = (table.to_string(), label.to_string(), spec.clone());
+        let session = client.run(move |client| Session::begin(client, &table, &owned, spec)).await?;
+        Ok(Self { label: label.to_string(), session: Some(session) })
+    }
+
+    async fn step<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Session) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut session = self.session.take().ok_or_else(|| {
+            Error::new(ErrorKind::Loader, format!("{}: the load has failed or ended already", self.label))
+        })?;
+        let (session, result) = blocking(move || {
+            let result = work(&mut session)?;
+            Ok((session, result))
+        })
+        .await?;
+        self.session = Some(session);
+        Ok(result)
+    }
+}
+
+#[async_trait]
+impl Load for SqliteLoad {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.step(move |session| session.write(&batch)).await
+    }
+
+    async fn seal(&mut self) -> Result<LoadCounts> {
+        self.step(Session::seal).await
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        self.step(|session| session.end("COMMIT")).await
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<()> {
+        if self.session.is_none() {
+            return Ok(());
+        }
+        self.step(|session| session.end("ROLLBACK")).await
+    }
+}

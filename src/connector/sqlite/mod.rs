@@ -1,0 +1,109 @@
+//! SQLite: a file is the database, and each step opens a connection of its own.
+//!
+//! Columns have declared types, but any column may hold any value: [`types`] takes the declaration at its word, and a
+//! value that disagrees is an error with table, column and rowid, or text where the pipeline asks for text.
+//!
+//! - `client`: the file, how it is opened, and SQLite's errors.
+//! - `catalog`: relations, columns, keys; types by looking where none is declared.
+//! - `types`, `codec`: declared types and values, both ways.
+//! - `source`, `dialect`: scans, with projection, filters and limit pushed down.
+//! - `sink`, `load`, `merge`, `watermark`: targets, in one transaction per load.
+
+mod catalog;
+mod client;
+mod codec;
+mod dialect;
+mod load;
+mod merge;
+mod sink;
+mod source;
+pub mod types;
+mod watermark;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::client::{Client, failed};
+use self::sink::SqliteLoader;
+use self::source::SqliteExtractor;
+use self::types::{SYSTEM, SqliteTypes};
+use super::{
+    Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Loader, RelationInfo, ServerInfo,
+    TypeMapper,
+};
+use crate::error::{ErrorKind, Result};
+use crate::model::{ConnectionConfig, Options, RelationName};
+
+const CAPABILITIES: Capabilities = Capabilities {
+    addressing: Addressing::Tables,
+    read: true,
+    sql: true,
+    append: true,
+    replace: true,
+    upsert: true,
+    transactional: true,
+    partitions: false,
+};
+
+/// Makes SQLite connectors. A connection is `sqlite:///relative.db`, `sqlite:////absolute.db`, or the field `path` (also
+/// `database`); its one option is `busy_timeout`: seconds to wait for another connection's lock, 30 by default.
+pub fn factory() -> Factory {
+    Factory {
+        kind: SYSTEM,
+        schemes: &["sqlite3"],
+        capabilities: CAPABILITIES,
+        make: |config: &ConnectionConfig| Ok(Arc::new(Sqlite { client: Client::from_config(config)? })),
+    }
+}
+
+/// One database file.
+#[derive(Debug)]
+struct Sqlite {
+    client: Client,
+}
+
+#[async_trait]
+impl Connector for Sqlite {
+    fn name(&self) -> &str {
+        &self.client.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+
+    fn types(&self) -> &dyn TypeMapper {
+        &SqliteTypes
+    }
+
+    async fn test(&self) -> Result<ServerInfo> {
+        let ask = |client: &Client| {
+            client
+                .open_read()?
+                .query_row("SELECT sqlite_version()", [], |row| row.get::<_, String>(0))
+                .map_err(|e| failed(ErrorKind::Connection, "asking for SQLite's version", e))
+        };
+        let version = self.client.run(ask).await?;
+        Ok(ServerInfo { version: format!("SQLite {version}"), location: self.client.path.display().to_string() })
+    }
+
+    async fn list(&self) -> Result<Vec<RelationInfo>> {
+        let relations = self.client.run(|client| catalog::list(&client.open_read()?)).await?;
+        let info = |(name, kind)| RelationInfo { dataset: Dataset::Relation(RelationName { parts: vec![name] }), kind };
+        Ok(relations.into_iter().map(info).collect())
+    }
+
+    async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
+        let request = request.clone();
+        Ok(Arc::new(self.client.run(move |client| SqliteExtractor::open(client, &request)).await?))
+    }
+
+    async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
+        let (dataset, options) = (dataset.clone(), options.clone());
+        Ok(Arc::new(self.client.run(move |client| SqliteLoader::open(client, &dataset, &options)).await?))
+    }
+}

@@ -1,0 +1,27 @@
+//! What a pipeline is: plain data, no I/O.
+//!
+//! Everything here is checked: [`crate::config`] makes it from YAML and refuses what does not hold together, so that
+//! the rest may trust it. Library users build the same values in code.
+
+mod arrow;
+mod connection;
+mod dtype;
+mod field;
+mod name;
+mod options;
+mod pipeline;
+mod schema;
+pub mod selector;
+
+pub use connection::{ConnectionConfig, Secret};
+pub use dtype::{DxtType, TypeName};
+pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
+pub use name::RelationName;
+pub(crate) use options::nearest;
+pub use options::{OptionReader, Options};
+pub use arrow::UTC;
+pub use pipeline::{
+    BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, Lookback,
+    OnDuplicate, Pipeline, Source, SourceKind, Stream, Target, TargetKind,
+};
+pub use schema::{DxtField, DxtSchema, NativeType};

@@ -1,0 +1,102 @@
+//! The engine of one run: its connectors, its buffers, and DataFusion contexts in which SQL finds both.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::catalog;
+use crate::buffer::Buffer;
+use crate::connector::{Connector, Dataset, Loader, Registry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ConnectionConfig, Stream, TargetKind, nearest};
+
+/// Connectors by connection name, the buffer, and the folder that paths in ad-hoc SQL start at.
+#[derive(Debug)]
+pub struct Engine {
+    connectors: BTreeMap<String, Arc<dyn Connector>>,
+    buffer: Option<Arc<dyn Buffer>>,
+    base_dir: PathBuf,
+}
+
+impl Engine {
+    /// Makes a connector for each connection. Connects to nothing.
+    ///
+    /// # Errors
+    /// Configuration: a connection's kind, fields or options are wrong.
+    pub fn new(
+        registry: &Registry,
+        connections: &[ConnectionConfig],
+        buffer: Option<Arc<dyn Buffer>>,
+        base_dir: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        let mut connectors = BTreeMap::new();
+        for config in connections {
+            connectors.insert(config.name.clone(), registry.connect(config)?);
+        }
+        Ok(Self { connectors, buffer, base_dir: base_dir.into() })
+    }
+
+    /// All connectors in the order of their names.
+    pub fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.values()
+    }
+
+    /// The connector of a connection.
+    ///
+    /// # Errors
+    /// Configuration: there is none of this name.
+    pub fn connector(&self, name: &str) -> Result<&Arc<dyn Connector>> {
+        self.connectors.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.connectors.keys().map(String::as_str).collect();
+            let error = Error::new(ErrorKind::Configuration, format!("there is no connection {name}"));
+            error.with_hint(match nearest(name, &known) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("connections: {}", known.join(", ")),
+            })
+        })
+    }
+
+    /// Looks at a stream's target.
+    pub async fn loader(&self, stream: &Stream) -> Result<Arc<dyn Loader>> {
+        let dataset = match &stream.target.kind {
+            TargetKind::Relation(name) => Dataset::Relation(name.clone()),
+            TargetKind::File(path) => Dataset::Path(path.clone()),
+        };
+        let connector = self.connector(&stream.target.connection)?;
+        let doing = || format!("target {}.{dataset}", stream.target.connection);
+        connector.loader(&dataset, &stream.target.options).await.map_err(|e| e.context(doing()))
+    }
+
+    /// A context whose SQL finds every connection, buffer and path. `partitions`: how many parts of a plan run at
+    /// once; one keeps the source's order of rows.
+    pub fn context(self: &Arc<Self>, partitions: usize, batch_size: usize) -> SessionContext {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(partitions)
+            .with_batch_size(batch_size)
+            .with_default_catalog_and_schema(catalog::DEFAULT_CATALOG, catalog::DEFAULT_SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false);
+        let options = config.options_mut();
+        // One physical type per DXT type: views would meet every codec and sink.
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        // 0.1 is a decimal here, as in every database that the SQL may have come from.
+        options.sql_parser.parse_float_as_decimal = true;
+        options.execution.time_zone = Some("UTC".into());
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let context = SessionContext::new_with_state(state);
+        catalog::register(&context, self);
+        context
+    }
+
+    pub(super) fn buffer(&self) -> Option<&Arc<dyn Buffer>> {
+        self.buffer.as_ref()
+    }
+
+    pub(super) fn base_dir(&self) -> &PathBuf {
+        &self.base_dir
+    }
+}

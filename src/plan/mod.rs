@@ -1,0 +1,40 @@
+//! Pipeline → logical plans: extract, load, watermark, explain.
+//!
+//! ```text
+//! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark)
+//!                    └▶ INSERT INTO buffer …, INSERT INTO target …                    (stream, sink)
+//! SQL ─── catalog ─▶ connections, buffers and files by name                           (engine, catalog)
+//! ```
+
+mod catalog;
+mod engine;
+mod errors;
+mod explain;
+pub(crate) mod fields;
+pub mod sink;
+pub mod stream;
+pub mod strict;
+pub mod watermark;
+
+pub use engine::Engine;
+pub use explain::explain;
+
+use chrono::{DateTime, Utc};
+
+/// What is the same for all streams of one run.
+#[derive(Debug, Clone)]
+pub struct RunInfo {
+    /// Unique, and in the order of time: a UUID of version 7.
+    pub run_id: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// When the run began.
+    pub started_at: DateTime<Utc>,
+}
+
+impl RunInfo {
+    /// A run that begins now.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        Self { run_id: uuid::Uuid::now_v7().to_string(), pipeline: pipeline.into(), started_at: Utc::now() }
+    }
+}

@@ -1,0 +1,390 @@
+//! Targets and buffers as tables that take rows: one provider and one plan node for all of them.
+//!
+//! `DataSink::write_all` knows no moment between "all is written" and "committed". [`LoadExec`] does: it begins, writes,
+//! seals, compares the counts, and only then commits; on any error, and when it is dropped, the load is rolled back.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{SortOptions, sort_to_indices};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements, Partitioning,
+    PlanProperties,
+};
+use futures::StreamExt;
+
+use crate::connector::{Load, LoadCounts, LoadSpec, Loader};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::DxtSchema;
+
+/// Something that rows can be staged in: a target or a buffer.
+#[async_trait]
+pub trait Staging: fmt::Debug + Send + Sync {
+    /// Its name for plans and errors.
+    fn label(&self) -> String;
+    /// The columns that it takes, in order.
+    fn schema(&self) -> &DxtSchema;
+    /// What the load does, for EXPLAIN: `mode=append`.
+    fn describe(&self) -> String;
+    /// Begins a load.
+    async fn begin(&self) -> Result<Box<dyn Load>>;
+}
+
+/// A target with what is to be done to it.
+#[derive(Debug)]
+pub struct TargetStaging {
+    pub loader: Arc<dyn Loader>,
+    pub spec: LoadSpec,
+}
+
+#[async_trait]
+impl Staging for TargetStaging {
+    fn label(&self) -> String {
+        self.loader.target()
+    }
+
+    fn schema(&self) -> &DxtSchema {
+        &self.spec.schema
+    }
+
+    fn describe(&self) -> String {
+        let mut text = format!("mode={}", self.spec.mode.as_str());
+        if !self.spec.keys.is_empty() {
+            text += &format!(", keys=[{}]", self.spec.keys.join(", "));
+        }
+        if self.loader.existing().is_none() {
+            text += ", create=true";
+        }
+        text
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Load>> {
+        self.loader.begin(&self.spec).await
+    }
+}
+
+/// What a load saw and did, filled while it runs. Progress reads it at any time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    state: Mutex<Observed>,
+}
+
+/// The figures of [`Progress`].
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Rows handed to the sink so far.
+    pub rows: u64,
+    /// Their size in memory.
+    pub bytes: u64,
+    /// The greatest value of the observed column so far.
+    pub greatest: Option<ScalarValue>,
+    /// Rows in which the observed column is NULL.
+    pub nulls: u64,
+    /// What the sink counted; set when it is sealed.
+    pub counts: Option<LoadCounts>,
+    /// Whether the commit has returned.
+    pub committed: bool,
+}
+
+impl Progress {
+    /// The figures as they are now.
+    pub fn observed(&self) -> Observed {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Observed> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What a load is watched for.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// Filled while the load runs.
+    pub progress: Arc<Progress>,
+    /// The column whose greatest value is kept: the watermark.
+    pub column: Option<String>,
+    /// Rows that must arrive, where it is known: those of the buffer.
+    pub expected_rows: Option<u64>,
+}
+
+/// A staging as a table that INSERT can name. It is for writing only.
+#[derive(Debug, Clone)]
+pub struct SinkTable {
+    staging: Arc<dyn Staging>,
+    watch: Watch,
+    schema: SchemaRef,
+}
+
+impl SinkTable {
+    /// A table over `staging`.
+    pub fn new(staging: Arc<dyn Staging>, watch: Watch) -> Self {
+        // NOT NULL is checked here, with an error that names the field, and not by the planner.
+        let fields = staging.schema().fields.iter().map(|f| f.to_arrow().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { staging, watch, schema }
+    }
+}
+
+#[async_trait]
+impl TableProvider for SinkTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let text = format!("{} is open for writing and cannot be read here", self.staging.label());
+        Err(Error::new(ErrorKind::Connector, text).into())
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        _op: InsertOp,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(LoadExec::new(input, self.staging.clone(), self.watch.clone())))
+    }
+}
+
+/// The plan node of every load. Gives one row: the count of rows staged, as INSERT does.
+#[derive(Debug)]
+pub struct LoadExec {
+    input: Arc<dyn ExecutionPlan>,
+    staging: Arc<dyn Staging>,
+    watch: Watch,
+    properties: Arc<PlanProperties>,
+}
+
+impl LoadExec {
+    fn new(input: Arc<dyn ExecutionPlan>, staging: Arc<dyn Staging>, watch: Watch) -> Self {
+        let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        ));
+        Self { input, staging, watch, properties }
+    }
+}
+
+impl DisplayAs for LoadExec {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match t {
+            DisplayFormatType::TreeRender => {
+                write!(f, "target={}\n{}", self.staging.label(), self.staging.describe().replace(", ", "\n"))
+            }
+            _ => write!(f, "LoadExec: target={}, {}", self.staging.label(), self.staging.describe()),
+        }
+    }
+}
+
+impl ExecutionPlan for LoadExec {
+    fn name(&self) -> &str {
+        "LoadExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![Distribution::SinglePartition]
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::SinglePartition])
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::new(input, self.staging.clone(), self.watch.clone()))),
+            _ => Err(DataFusionError::Internal("LoadExec has one child".into())),
+        }
+    }
+
+    fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let input = decoupled(self.input.clone(), context);
+        let (staging, watch, schema) = (self.staging.clone(), self.watch.clone(), self.schema());
+        let count_schema = schema.clone();
+        let once = futures::stream::once(async move {
+            let count = run(input, staging.as_ref(), &watch).await?;
+            Ok(RecordBatch::try_new(count_schema, vec![Arc::new(UInt64Array::from(vec![count]))])?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, once)))
+    }
+}
+
+/// Runs the input in a task of its own, a few batches ahead, so that reading and writing use two cores.
+fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStream::builder(input.schema(), 2);
+    let sender = builder.tx();
+    builder.spawn(async move {
+        let mut stream = input.execute(0, context)?;
+        while let Some(batch) = stream.next().await {
+            let failed = batch.is_err();
+            // Nobody listens any more when the load has failed; the error, if there is one, is the last thing sent.
+            if sender.send(batch).await.is_err() || failed {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
+}
+
+async fn run(mut input: SendableRecordBatchStream, staging: &dyn Staging, watch: &Watch) -> Result<u64> {
+    let doing = || format!("loading {}", staging.label());
+    let mut load = staging.begin().await.map_err(|e| e.context(doing()))?;
+    match stage(&mut input, load.as_mut(), staging, watch).await {
+        Ok(counts) => {
+            load.commit().await.map_err(|e| e.context(format!("committing {}", staging.label())))?;
+            watch.progress.lock().committed = true;
+            Ok(counts.staged)
+        }
+        Err(error) => {
+            if let Err(second) = load.abort().await {
+                tracing::warn!(target = staging.label(), error = %second, "rolling back failed; the connection was closed");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn stage(
+    input: &mut SendableRecordBatchStream,
+    load: &mut dyn Load,
+    staging: &dyn Staging,
+    watch: &Watch,
+) -> Result<LoadCounts> {
+    let schema = staging.schema().to_arrow();
+    let observed = watch.column.as_ref().and_then(|c| schema.index_of(c).ok());
+    while let Some(batch) = input.next().await {
+        let batch = shaped(batch.map_err(Error::from)?, &schema)?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        {
+            let mut seen = watch.progress.lock();
+            seen.rows += batch.num_rows() as u64;
+            seen.bytes += batch.get_array_memory_size() as u64;
+            if let Some(column) = observed {
+                observe(&mut seen, batch.column(column))?;
+            }
+        }
+        load.write(batch).await.map_err(|e| e.context(format!("writing to {}", staging.label())))?;
+    }
+    let counts = load.seal().await.map_err(|e| e.context(format!("writing to {}", staging.label())))?;
+    let rows = watch.progress.lock().rows;
+    verify(rows, watch.expected_rows, &counts).map_err(|e| e.context(format!("verifying {}", staging.label())))?;
+    watch.progress.lock().counts = Some(counts);
+    Ok(counts)
+}
+
+/// The batch under the sink's schema, its NOT NULL columns checked.
+fn shaped(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        if !field.is_nullable() && column.null_count() > 0 {
+            let text = format!("field {}: a NULL, but the field is not nullable", field.name());
+            return Err(Error::new(ErrorKind::Validation, text).with_hint(format!(
+                "fill it with a source expression such as coalesce({}, …), or leave such rows out with `criteria`",
+                field.name()
+            )));
+        }
+    }
+    RecordBatch::try_new(schema.clone(), batch.columns().to_vec())
+        .map_err(|e| Error::new(ErrorKind::Pipeline, "a batch does not have the plan's types").with_source(e))
+}
+
+fn observe(seen: &mut Observed, column: &ArrayRef) -> Result<()> {
+    seen.nulls += column.null_count() as u64;
+    let wrong = |e| Error::new(ErrorKind::Pipeline, "the watermark cannot be compared").with_source(e);
+    let order = SortOptions { descending: true, nulls_first: false };
+    let greatest = sort_to_indices(column, Some(order), Some(1)).map_err(wrong)?;
+    if greatest.is_empty() || column.is_null(greatest.value(0) as usize) {
+        return Ok(());
+    }
+    let value = ScalarValue::try_from_array(column, greatest.value(0) as usize).map_err(Error::from)?;
+    let greater = seen.greatest.as_ref().is_none_or(|g| value.partial_cmp(g) == Some(std::cmp::Ordering::Greater));
+    if greater {
+        seen.greatest = Some(value);
+    }
+    Ok(())
+}
+
+/// Read = staged = what was expected, and every staged row is accounted for.
+fn verify(read: u64, expected: Option<u64>, counts: &LoadCounts) -> Result<()> {
+    let accounted = counts.inserted + counts.updated + counts.unchanged + counts.dropped;
+    let wrong = |what: String| {
+        let error = Error::new(ErrorKind::Validation, format!("the counts differ: {what}"));
+        Err(error.with_hint("nothing was committed; run it again, and report it if it stays"))
+    };
+    match expected {
+        Some(rows) if rows != read => wrong(format!("{rows} rows are in the buffer, {read} came out of it")),
+        _ if counts.staged != read => wrong(format!("{read} rows were written, {} were staged", counts.staged)),
+        _ if accounted != counts.staged => {
+            wrong(format!("{} rows were staged, {accounted} are accounted for", counts.staged))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_or_doubled_row_is_seen_before_the_commit() {
+        let counts = |staged, inserted, updated| LoadCounts { staged, inserted, updated, ..LoadCounts::default() };
+        assert!(verify(3, Some(3), &counts(3, 2, 1)).is_ok());
+        assert!(verify(2, Some(3), &counts(2, 2, 0)).unwrap_err().to_string().contains("3 rows are in the buffer"));
+        assert!(verify(3, None, &counts(4, 4, 0)).unwrap_err().to_string().contains("3 rows were written, 4"));
+        assert!(verify(3, None, &counts(3, 2, 0)).unwrap_err().to_string().contains("2 are accounted for"));
+    }
+}

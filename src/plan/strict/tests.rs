@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::datatypes::{DataType, TimeUnit};
+use proptest::prelude::*;
+
+use super::cast_strict;
+
+fn to<A: Array + 'static>(array: A, to: DataType) -> Result<ArrayRef, String> {
+    cast_strict(&(Arc::new(array) as ArrayRef), &to, "f").map_err(|e| e.message().to_string())
+}
+
+fn dec(values: Vec<i128>, p: u8, s: i8) -> Decimal128Array {
+    Decimal128Array::from(values).with_precision_and_scale(p, s).unwrap()
+}
+
+#[test]
+fn a_decimal_that_would_round_is_an_error_with_its_value() {
+    let error = to(dec(vec![1000, 1005], 10, 3), DataType::Decimal128(10, 2)).unwrap_err();
+    assert_eq!(error, "field f: the value `1.005` does not fit decimal(10,2) exactly");
+    assert!(to(dec(vec![1000, 1010], 10, 3), DataType::Decimal128(10, 2)).is_ok());
+}
+
+#[test]
+fn a_decimal_with_too_many_digits_is_an_error_and_not_null() {
+    assert!(to(dec(vec![99999], 10, 2), DataType::Decimal128(4, 2)).unwrap_err().contains("`999.99`"));
+}
+
+#[test]
+fn integers_do_not_wrap() {
+    assert!(to(Int64Array::from(vec![1, 300]), DataType::Int8).unwrap_err().contains("`300`"));
+    assert!(to(Int64Array::from(vec![-1]), DataType::UInt64).unwrap_err().contains("`-1`"));
+    assert!(to(UInt64Array::from(vec![u64::MAX]), DataType::Int64).unwrap_err().contains("18446744073709551615"));
+}
+
+#[test]
+fn floats_are_not_cut() {
+    assert!(to(Float64Array::from(vec![1.5]), DataType::Int32).unwrap_err().contains("`1.5`"));
+    assert!(to(Float64Array::from(vec![f64::NAN]), DataType::Int32).is_err());
+    assert!(to(Float64Array::from(vec![0.1]), DataType::Float32).is_err());
+    assert!(to(Float64Array::from(vec![0.125]), DataType::Decimal128(5, 2)).is_err());
+    assert!(to(Int64Array::from(vec![i64::MAX]), DataType::Float64).is_err());
+    assert!(to(Int64Array::from(vec![1 << 53]), DataType::Float64).is_ok());
+}
+
+#[test]
+fn fractions_of_seconds_and_times_of_day_are_not_cut() {
+    let micros = TimestampMicrosecondArray::from(vec![1_000_001]);
+    assert!(to(micros.clone(), DataType::Timestamp(TimeUnit::Millisecond, None)).is_err());
+    assert!(to(micros, DataType::Date32).is_err());
+    let midnight = TimestampMicrosecondArray::from(vec![86_400_000_000]);
+    assert_eq!(to(midnight, DataType::Date32).unwrap().as_primitive::<arrow::datatypes::Date32Type>().value(0), 1);
+}
+
+#[test]
+fn a_date_beyond_nanoseconds_is_an_error() {
+    let far = TimestampMicrosecondArray::from(vec![253_402_300_799_000_000]); // 9999-12-31
+    assert!(to(far, DataType::Timestamp(TimeUnit::Nanosecond, None)).is_err());
+}
+
+#[test]
+fn text_is_parsed_whole_or_refused() {
+    let text = |t: &str, ty| to(StringArray::from(vec![t]), ty);
+    assert!(text("12.345", DataType::Decimal128(10, 2)).is_err());
+    assert!(text("12.340", DataType::Decimal128(10, 2)).is_ok());
+    assert!(text("-0.00", DataType::Decimal128(10, 0)).is_ok());
+    assert!(text("12x", DataType::Int32).unwrap_err().contains("`12x`"));
+    assert!(text("", DataType::Int32).is_err());
+    assert!(text("1.0", DataType::Int32).is_err());
+    assert!(text("1e999", DataType::Float64).is_err());
+    assert!(text("inf", DataType::Float64).is_ok());
+    assert!(text("2024-02-30", DataType::Date32).is_err());
+    assert!(text("2024-02-29 10:00:00", DataType::Date32).is_err());
+    assert!(text("2024-02-29 10:00:00.1234567", DataType::Timestamp(TimeUnit::Microsecond, None)).is_err());
+    assert!(text(" 42 ", DataType::Int32).is_ok());
+    assert!(text("maybe", DataType::Boolean).is_err());
+}
+
+#[test]
+fn nulls_stay_and_nothing_else_becomes_null() {
+    let out = to(Int64Array::from(vec![None, Some(5)]), DataType::Int16).unwrap();
+    assert_eq!((out.is_null(0), out.is_null(1)), (true, false));
+}
+
+#[test]
+fn instants_print_in_utc_and_read_back() {
+    let tz = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let instant = TimestampMicrosecondArray::from(vec![-1]).with_timezone("UTC");
+    let text = to(instant.clone(), DataType::Utf8).unwrap();
+    assert_eq!(text.as_string::<i32>().value(0), "1969-12-31 23:59:59.999999+00:00");
+    let back = cast_strict(&text, &tz, "f").unwrap();
+    assert_eq!(back.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(0), -1);
+}
+
+#[test]
+fn lists_are_cast_by_their_items_and_print_as_json() {
+    let list = ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>(vec![
+        Some(vec![Some(1), None, Some(300)]),
+        None,
+    ]);
+    let narrow = |t| DataType::List(Arc::new(arrow::datatypes::Field::new("item", t, true)));
+    assert!(to(list.clone(), narrow(DataType::Int8)).unwrap_err().contains("`300`"));
+    assert!(to(list.clone(), narrow(DataType::Int16)).is_ok());
+    let text = to(list, DataType::Utf8).unwrap();
+    assert_eq!(text.as_string::<i32>().value(0), "[1,null,300]");
+    let back = cast_strict(&text, &narrow(DataType::Int64), "f").unwrap();
+    assert_eq!((back.as_list::<i32>().value_length(0), back.is_null(1)), (3, true));
+}
+
+proptest! {
+    /// Whatever passes from one integer type to another is the same number.
+    #[test]
+    fn integers_arrive_as_they_are_or_not_at_all(values in prop::collection::vec(any::<i64>(), 1..20)) {
+        for ty in [DataType::Int8, DataType::UInt16, DataType::Int32, DataType::UInt64, DataType::Float64,
+                   DataType::Decimal128(12, 2), DataType::Utf8] {
+            if let Ok(out) = to(Int64Array::from(values.clone()), ty.clone()) {
+                let back = arrow::compute::cast(&out, &DataType::Int64).unwrap();
+                prop_assert_eq!(back.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec(), values.clone());
+            }
+        }
+    }
+
+    /// Whatever decimal text is taken prints as the same number.
+    #[test]
+    fn decimal_texts_arrive_exactly_or_not_at_all(whole in -9999i64..9999, fraction in "[0-9]{0,6}") {
+        let text = if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") };
+        let significant = fraction.trim_end_matches('0').len();
+        let out = to(StringArray::from(vec![text.as_str()]), DataType::Decimal128(12, 3));
+        prop_assert_eq!(out.is_ok(), significant <= 3, "{}", text);
+        if let Ok(out) = out {
+            let printed = to(out.as_primitive::<arrow::datatypes::Decimal128Type>().clone(), DataType::Utf8).unwrap();
+            let same = printed.as_string::<i32>().value(0).parse::<f64>().unwrap() == text.parse::<f64>().unwrap();
+            prop_assert!(same, "{} became {}", text, printed.as_string::<i32>().value(0));
+        }
+    }
+}

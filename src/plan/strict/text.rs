@@ -1,0 +1,99 @@
+//! Text to values and values to text, exactly.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringArray, StringBuilder};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::{is_binary, misfit, no_cast, plain_cast, shorten};
+use crate::error::Result;
+
+/// Parses every text as a value of `to`. Surrounding blanks are no part of a number, date or time.
+pub(super) fn parse(texts: &StringArray, to: &DataType, field: &str) -> Result<ArrayRef> {
+    if is_binary(to) {
+        return plain_cast(&(Arc::new(texts.clone()) as ArrayRef), to, field);
+    }
+    if let DataType::List(_) | DataType::Struct(_) = to {
+        return super::nested::parse_json(texts, to, field);
+    }
+    let trimmed: StringArray = texts.iter().map(|t| t.map(str::trim)).collect();
+    for text in trimmed.iter().flatten() {
+        if !well_formed(text, to) {
+            return Err(misfit(&shorten(text), to, field));
+        }
+    }
+    let options = CastOptions { safe: true, format_options: FormatOptions::new() };
+    let result = cast_with_options(&trimmed, to, &options)
+        .map_err(|e| no_cast(&DataType::Utf8, to, field).with_source(e))?;
+    match (0..texts.len()).find(|i| result.is_null(*i) && texts.is_valid(*i)) {
+        Some(row) => Err(misfit(&shorten(texts.value(row)), to, field)),
+        None => Ok(result),
+    }
+}
+
+/// Whether Arrow's parser for `to` can take this text without losing any of it. What is malformed altogether is left
+/// to that parser.
+fn well_formed(text: &str, to: &DataType) -> bool {
+    use DataType::*;
+    match to {
+        Decimal32(_, s) | Decimal64(_, s) | Decimal128(_, s) | Decimal256(_, s) => {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            let (whole, fraction) = (whole.trim_start_matches(['-', '+']), fraction.trim_end_matches('0'));
+            // Trailing zeros of the fraction say nothing; those of the whole part matter below a negative scale.
+            let zeros = whole.len() - whole.trim_end_matches('0').len();
+            let digits = if fraction.is_empty() { -(zeros as i64) } else { fraction.len() as i64 };
+            whole.len() + fraction.len() == zeros || digits <= i64::from(*s)
+        }
+        Float32 | Float64 => {
+            // A literal beyond the type parses as infinity.
+            let infinite = text.parse::<f64>().is_ok_and(f64::is_infinite)
+                || (*to == Float32 && text.parse::<f32>().is_ok_and(f32::is_infinite));
+            !infinite || text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("inf")
+        }
+        Date32 => {
+            // Arrow's parser takes a timestamp's text, too, and drops its time.
+            !text.contains([':', 'T', ' '])
+        }
+        Timestamp(unit, _) => fraction_digits(text) <= unit_digits(unit),
+        Time32(unit) | Time64(unit) => fraction_digits(text) <= unit_digits(unit),
+        _ => true,
+    }
+}
+
+fn unit_digits(unit: &arrow::datatypes::TimeUnit) -> usize {
+    use arrow::datatypes::TimeUnit::*;
+    match unit {
+        Second => 0,
+        Millisecond => 3,
+        Microsecond => 6,
+        Nanosecond => 9,
+    }
+}
+
+/// Significant digits after the point of a second.
+fn fraction_digits(text: &str) -> usize {
+    let Some((_, rest)) = text.split_once('.') else { return 0 };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].trim_end_matches('0').len()
+}
+
+/// Prints values as text from which they can be read back: shortest floats, ISO dates and times with a blank between,
+/// UTC instants with `+00:00`.
+pub(super) fn print(array: &ArrayRef, field: &str) -> Result<ArrayRef> {
+    let options = FormatOptions::new()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
+    let wrong = |e| no_cast(array.data_type(), &DataType::Utf8, field).with_source(e);
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options).map_err(wrong)?;
+    let mut out = StringBuilder::with_capacity(array.len(), array.len() * 12);
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            out.append_null();
+        } else {
+            out.append_value(formatter.value(row).try_to_string().map_err(wrong)?);
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}

@@ -1,0 +1,277 @@
+//! One stream: plan, extract, load, clean up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
+use futures::{FutureExt, StreamExt};
+use tracing::Instrument;
+
+use super::{Action, Phase, Run, Status, StreamResult};
+use crate::buffer::{Buffer, BufferId, BufferStaging, Committed, Header};
+use crate::connector::Loader;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ExtractMode, Stream};
+use crate::plan::sink::{Observed, Watch};
+use crate::plan::stream::{self as plans, ExtractPlan, LoadPlan};
+use crate::plan::watermark;
+
+/// Runs a stream; its error, a panic included, is in the result.
+pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
+    let span = tracing::info_span!(
+        "stream",
+        pipeline = run.pipeline.name,
+        stream = stream.id,
+        run_id = run.info.run_id,
+        phase = tracing::field::Empty
+    );
+    let mut result = StreamResult::new(&stream.id, Status::Succeeded);
+    let work = Work { run, stream };
+    let all = work.all(&mut result).instrument(span.clone());
+    let ended = match std::panic::AssertUnwindSafe(all).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(_) => Err(Error::new(ErrorKind::Pipeline, "a bug in dxt: the stream's task panicked")
+            .with_hint("nothing was committed; please report it with the pipeline and --verbose")),
+    };
+    let _entered = span.enter();
+    match ended {
+        Ok(()) => tracing::info!(
+            rows = result.rows_read,
+            written = result.rows_written,
+            updated = result.rows_updated,
+            bytes = result.bytes,
+            "stream done"
+        ),
+        Err(error) => {
+            let error = error.context(format!("stream {}", stream.id));
+            tracing::error!(kind = error.kind().as_str(), error = %error, hint = error.hint(), "stream failed");
+            result.status = Status::Failed;
+            result.error = Some((&error).into());
+        }
+    }
+    result
+}
+
+struct Work<'a> {
+    run: &'a Run<'a>,
+    stream: &'a Stream,
+}
+
+impl Work<'_> {
+    async fn all(&self, result: &mut StreamResult) -> Result<()> {
+        match (self.run.options.action, &self.run.buffer) {
+            (Action::Load, Some(buffer)) => self.load_only(buffer, result).await,
+            (Action::Extract, Some(buffer)) => self.extract_only(buffer, result).await,
+            (_, buffer) => self.both(buffer.as_ref(), result).await,
+        }
+    }
+
+    async fn both(&self, buffer: Option<&Arc<dyn Buffer>>, result: &mut StreamResult) -> Result<()> {
+        let context = plans::context(&self.run.engine, self.stream);
+        let loader = self.loader().await?;
+        let extract = self.plan_extract(&context, Some(loader.as_ref()), result).await?;
+        // The load is planned before a row moves: a target that does not fit is found now.
+        let from = extract.watermark.as_ref().map(|w| w.from.clone());
+        let load = plans::load(self.stream, loader, &extract.schema, from, &self.run.info)?;
+        if self.run.options.action == Action::DryRun {
+            result.status = Status::Planned;
+            return Ok(());
+        }
+        let Some(buffer) = buffer else {
+            let column = extract.watermark.as_ref().map(|w| w.column.clone());
+            let observed = self.load(&context, &load, extract.select, column, None, result).await?;
+            result.rows_read = observed.rows;
+            self.watermark_to(&observed, result);
+            return Ok(());
+        };
+        let committed = self.extract(&context, buffer, extract, result).await?;
+        let loaded = self.load_committed(&context, buffer, &load, &committed, result).await;
+        self.clean_up(buffer, &committed, loaded).await
+    }
+
+    async fn extract_only(&self, buffer: &Arc<dyn Buffer>, result: &mut StreamResult) -> Result<()> {
+        let context = plans::context(&self.run.engine, self.stream);
+        // Only an incremental extract needs the target.
+        let loader = match self.stream.extract.mode {
+            ExtractMode::Incremental => Some(self.run.engine.loader(self.stream).await?),
+            ExtractMode::Full => None,
+        };
+        let extract = self.plan_extract(&context, loader.as_deref(), result).await?;
+        self.extract(&context, buffer, extract, result).await.map(|_| ())
+    }
+
+    async fn load_only(&self, buffer: &Arc<dyn Buffer>, result: &mut StreamResult) -> Result<()> {
+        let (pipeline, id) = (&self.run.pipeline.name, &self.stream.id);
+        let none = |text: String| {
+            Err(Error::new(ErrorKind::Buffer, text).with_hint("`dxt extract` fills it; `dxt run` does both steps"))
+        };
+        let committed = match buffer.committed(pipeline, id).await?.into_iter().next() {
+            None => return none(format!("there is no committed buffer of {pipeline}.{id}")),
+            Some(newest) if newest.loaded => {
+                return none(format!("the newest buffer of {pipeline}.{id} has been loaded already"));
+            }
+            Some(newest) => newest,
+        };
+        let context = plans::context(&self.run.engine, self.stream);
+        let loader = self.loader().await?;
+        let header = &committed.manifest.header;
+        let from = match (header.incremental, &header.watermark_from) {
+            (false, _) => None,
+            (true, None) => Some(None),
+            (true, Some(text)) => Some(Some(self.parse_watermark(loader.as_ref(), text)?)),
+        };
+        result.watermark_from = header.watermark_from.clone();
+        result.rows_buffered = committed.manifest.rows;
+        result.bytes = committed.manifest.bytes;
+        let load = plans::load(self.stream, loader, &header.schema, from, &self.run.info)?;
+        let loaded = self.load_committed(&context, buffer, &load, &committed, result).await;
+        self.clean_up(buffer, &committed, loaded).await
+    }
+
+    /// The watermark that the extract started from, in the type of the target's column.
+    fn parse_watermark(&self, loader: &dyn Loader, text: &str) -> Result<datafusion::common::ScalarValue> {
+        let id = self.stream.extract.watermark_field.as_deref().unwrap_or_default();
+        let spec = self.stream.fields.iter().find(|f| f.id == id);
+        let column = spec.map_or(id, |f| f.target_name());
+        let Some(field) = loader.existing().and_then(|s| s.field(column)) else {
+            let text = format!("{} has lost the column {column} since the extract", loader.target());
+            return Err(Error::new(ErrorKind::Schema, text).with_hint("extract again"));
+        };
+        watermark::parse(text, &field.dtype, column)
+    }
+
+    async fn loader(&self) -> Result<Arc<dyn Loader>> {
+        let loader = self.run.engine.loader(self.stream).await?;
+        plans::guard_accident(self.stream, loader.as_ref()).await?;
+        Ok(loader)
+    }
+
+    async fn plan_extract(
+        &self,
+        context: &SessionContext,
+        loader: Option<&dyn Loader>,
+        result: &mut StreamResult,
+    ) -> Result<ExtractPlan> {
+        let plan = plans::extract(&self.run.engine, context, self.stream, loader, &self.run.info).await?;
+        let from = plan.watermark.as_ref().and_then(|w| w.from.as_ref());
+        result.watermark_from = from.map(watermark::text);
+        Ok(plan)
+    }
+
+    async fn extract(
+        &self,
+        context: &SessionContext,
+        buffer: &Arc<dyn Buffer>,
+        plan: ExtractPlan,
+        result: &mut StreamResult,
+    ) -> Result<Committed> {
+        let id = BufferId::new(&self.run.pipeline.name, &self.stream.id, &self.run.info.run_id);
+        let header = Header {
+            incremental: plan.watermark.is_some(),
+            watermark_from: result.watermark_from.clone(),
+            ..Header::new(plan.schema, plan.source)
+        };
+        let watch = Watch { column: plan.watermark.map(|w| w.field), ..Watch::default() };
+        let staging = Arc::new(BufferStaging::new(buffer.clone(), id.clone(), header));
+        let insert = plans::insert(plan.select, staging, watch.clone())?;
+        let started = Instant::now();
+        let ended = self.execute(context, &insert, Phase::Extract, &watch, None).await;
+        result.extract_seconds = started.elapsed().as_secs_f64();
+        let observed = watch.progress.observed();
+        result.rows_read = observed.rows;
+        ended.map_err(|e| e.context("extract"))?;
+        self.watermark_to(&observed, result);
+        result.rows_buffered = observed.counts.map_or(0, |c| c.staged);
+        result.bytes = observed.counts.map_or(0, |c| c.bytes);
+        let committed = buffer.committed(&id.pipeline, &id.stream).await?.into_iter().find(|c| c.id == id);
+        committed.ok_or_else(|| Error::new(ErrorKind::Buffer, "the buffer that was just committed is not there"))
+    }
+
+    fn watermark_to(&self, observed: &Observed, result: &mut StreamResult) {
+        result.watermark_to = observed.greatest.as_ref().map(watermark::text);
+        result.rows_null_watermark = observed.nulls;
+    }
+
+    async fn load_committed(
+        &self,
+        context: &SessionContext,
+        buffer: &Arc<dyn Buffer>,
+        load: &LoadPlan,
+        committed: &Committed,
+        result: &mut StreamResult,
+    ) -> Result<()> {
+        let table = buffer.read(committed).await?;
+        let scan = plans::scan_buffer(&committed.id.pipeline, &committed.id.stream, table)?;
+        self.load(context, load, scan, None, Some(committed.manifest.rows), result).await.map(|_| ())
+    }
+
+    async fn load(
+        &self,
+        context: &SessionContext,
+        load: &LoadPlan,
+        input: LogicalPlan,
+        column: Option<String>,
+        expected_rows: Option<u64>,
+        result: &mut StreamResult,
+    ) -> Result<Observed> {
+        let watch = Watch { column, expected_rows, ..Watch::default() };
+        let insert = load.insert(input, watch.clone())?;
+        let started = Instant::now();
+        let ended = self.execute(context, &insert, Phase::Load, &watch, expected_rows).await;
+        result.load_seconds = started.elapsed().as_secs_f64();
+        ended.map_err(|e| e.context("load"))?;
+        let observed = watch.progress.observed();
+        let counts = observed.counts.unwrap_or_default();
+        result.rows_written = counts.inserted;
+        result.rows_updated = counts.updated;
+        result.rows_unchanged = counts.unchanged;
+        result.rows_dropped = counts.dropped;
+        if result.bytes == 0 {
+            result.bytes = if counts.bytes > 0 { counts.bytes } else { observed.bytes };
+        }
+        Ok(observed)
+    }
+
+    async fn execute(
+        &self,
+        context: &SessionContext,
+        plan: &LogicalPlan,
+        phase: Phase,
+        watch: &Watch,
+        total: Option<u64>,
+    ) -> Result<()> {
+        tracing::Span::current().record("phase", phase.as_str());
+        self.run.options.observer.phase(&self.stream.id, phase, &watch.progress, total);
+        let physical = context.state().create_physical_plan(plan).await?;
+        let mut rows = execute_stream(physical, context.task_ctx())?;
+        while let Some(batch) = rows.next().await {
+            batch?;
+        }
+        Ok(())
+    }
+
+    /// After a load: the buffer goes, or stays with a mark; after a failed one it stays as it is.
+    async fn clean_up(&self, buffer: &Arc<dyn Buffer>, committed: &Committed, loaded: Result<()>) -> Result<()> {
+        let config = &self.run.pipeline.buffer;
+        match loaded {
+            Ok(()) if config.persist || !config.cleanup_on_success => buffer.mark_loaded(&committed.id).await,
+            Ok(()) => buffer.cleanup(&committed.id).await,
+            Err(error) if config.retain_on_failure => {
+                let kept = "the extracted rows are kept: `dxt load` repeats the load without the source";
+                Err(match error.hint() {
+                    Some(hint) => {
+                        let hint = format!("{hint}; {kept}");
+                        error.with_hint(hint)
+                    }
+                    None => error.with_hint(kept),
+                })
+            }
+            Err(error) => {
+                buffer.cleanup(&committed.id).await?;
+                Err(error)
+            }
+        }
+    }
+}

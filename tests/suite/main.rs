@@ -1,0 +1,14 @@
+//! dxt as a user runs it, against real servers that `tests/run` starts. A test whose server is missing fails.
+
+mod cli;
+mod config_errors;
+mod conformance;
+mod explain;
+mod incremental;
+mod object_store;
+mod postgres;
+mod quickstart;
+mod semantics;
+mod sqlite;
+mod support;
+mod volume;
