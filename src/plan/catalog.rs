@@ -24,8 +24,8 @@ use crate::model::RelationName;
 
 /// The catalog of connections without schemas.
 pub const DEFAULT_CATALOG: &str = "dxt";
-/// The schema of bare names: files by path.
-pub const DEFAULT_SCHEMA: &str = "files";
+/// The schema of bare names: files by path. A reserved word, so that no connection has it.
+pub const DEFAULT_SCHEMA: &str = "dxt";
 
 pub(super) fn register(context: &SessionContext, engine: &Arc<Engine>) {
     context.register_catalog(DEFAULT_CATALOG, Arc::new(Root { engine: engine.clone() }));

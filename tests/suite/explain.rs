@@ -10,7 +10,7 @@ fn the_plans_of_a_stream_show_projection_filter_sql_and_statements() {
     project.write(
         "p.yaml",
         "version: 1\nname: p\nconnections: {src: 'sqlite:///s.db', db: 'sqlite:///t.db'}\nstreams:\n  - id: s\n    source: {connection: src, value: t}\n    \
-         target: {connection: db, value: copy}\n    fields: [id, {id: m, source: 'Mixed Case'}, {id: n, dtype: int64}]\n    \
+         target: {connection: db, value: copy}\n    fields: [id, {id: m, source: 'Mixed Case'}, {id: double, dtype: decimal, precision: 12, scale: 2, source: {expression: 'n * 2'}}]\n    \
          criteria: {where: \"n > 5\"}\n    load: {mode: upsert, upsert_keys: [id]}\n",
     );
     let plan = project.dxt(&["explain", "p.yaml"]).exits(0).out;

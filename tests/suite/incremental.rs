@@ -66,7 +66,7 @@ fn a_watermark_is_asked_of_the_mapped_column_and_the_filter_reaches_sqlite() {
     sqlite3(&project.path("src.db"), "INSERT INTO t VALUES (3, 3)");
     let plan = project.dxt(&["explain", "p.yaml"]).exits(0).out;
     assert!(plan.contains("watermark: m of db.t = 2"), "{plan}");
-    assert!(plan.contains(r#"FROM "t" WHERE "n" > 2"#), "{plan}");
+    assert!(plan.contains(r#"FROM main."t" WHERE "n" > 2"#), "{plan}");
     assert_eq!(project.run(yaml).exits(0).counts("s"), [1, 1, 0, 0]);
     assert_eq!(sqlite3(&project.path("t.db"), "SELECT group_concat(m) FROM t"), "1,2,3");
 }

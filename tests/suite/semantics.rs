@@ -200,7 +200,7 @@ fn a_csv_column_is_typed_only_if_every_text_comes_back() {
     let yaml = to_sqlite("    load: {mode: replace}\n").replace("in.parquet", "in.csv");
     project.run(&yaml).exits(0);
     let types = sqlite3(&project.path("t.db"), "SELECT group_concat(type) FROM pragma_table_info('t')");
-    assert_eq!(types, "TEXT,BIGINT,DECIMAL(6,2),DATE,TEXT,TEXT");
+    assert_eq!(types, "TEXT,BIGINT,DECIMAL(15,2),DATE,TEXT,TEXT");
     assert_eq!(sqlite3(&project.path("t.db"), "SELECT zip, code FROM t WHERE n = 7 ORDER BY zip"), "00007|7\n99999|007");
 }
 
@@ -259,4 +259,16 @@ fn fields_are_renamed_cast_made_up_and_computed() {
     assert_eq!(row, format!("1|12.5|2026|1|{run_id}"));
     let types = sqlite3(&project.path("t.db"), "SELECT group_concat(type) FROM pragma_table_info('t')");
     assert_eq!(types, "BIGINT,DECIMAL(12,2),SMALLINT,TIMESTAMPTZ,TEXT");
+}
+
+#[test]
+fn a_json_null_is_refused_where_it_would_come_back_as_null() {
+    let project = Project::new();
+    let columns: Vec<(&str, ArrayRef)> = vec![("j", Arc::new(StringArray::from(vec!["null"])))];
+    write_parquet(&project.path("in.parquet"), columns);
+    let yaml = "version: 1\nname: p\nconnections: {files: {type: file, path: .}}\nsource: {connection: files}\ntarget: {connection: files}\n\
+                streams:\n  - {id: s, source: in.parquet, target: x.jsonl, load: {mode: replace}, fields: [{id: j, dtype: json}]}\n";
+    let ran = project.run(yaml).exits(1);
+    assert!(ran.stream("s")["error"]["message"].as_str().unwrap().contains("field j"), "{}", ran.out);
+    assert!(!project.path("x.jsonl").exists());
 }

@@ -1,4 +1,4 @@
-//! The strict cast as a function of plans: EXPLAIN shows `strict_cast(amount, decimal(12,2))`.
+//! The strict cast as a function of plans: EXPLAIN shows `strict_cast<decimal(12,2)>(amount)`.
 
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use super::{cast_strict, type_name};
 /// One cast: what to, and whose value it is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct StrictCast {
+    /// With the type, as the physical plan shows nothing else of it.
+    name: String,
     to: DataType,
     field: String,
     signature: Signature,
@@ -22,12 +24,13 @@ pub struct StrictCast {
 /// `expr` cast to `to`, with errors that name `field`.
 pub fn strict_cast(expr: Expr, to: DataType, field: &str) -> Expr {
     let signature = Signature::any(1, Volatility::Immutable);
-    ScalarUDF::new_from_impl(StrictCast { to, field: field.to_string(), signature }).call(vec![expr])
+    let name = format!("strict_cast<{}>", type_name(&to));
+    ScalarUDF::new_from_impl(StrictCast { name, to, field: field.to_string(), signature }).call(vec![expr])
 }
 
 impl ScalarUDFImpl for StrictCast {
     fn name(&self) -> &str {
-        "strict_cast"
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -42,11 +45,6 @@ impl ScalarUDFImpl for StrictCast {
         // Strict: NULL comes out only where NULL went in.
         let nullable = args.arg_fields.iter().any(|f| f.is_nullable());
         Ok(Arc::new(Field::new(self.name(), self.to.clone(), nullable)))
-    }
-
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let inner: Vec<String> = args.iter().map(|a| a.schema_name().to_string()).collect();
-        Ok(format!("strict_cast({} AS {})", inner.join(","), type_name(&self.to)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

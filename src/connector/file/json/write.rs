@@ -30,12 +30,24 @@ pub fn rows(batch: &RecordBatch, fields: &[DxtField], out: &mut Vec<u8>) -> Resu
             out.extend_from_slice(key);
             match batch.column(index).is_null(row) {
                 true => out.extend_from_slice(b"null"),
-                false => write(row, out).map_err(|e| e.context(format!("column {}", fields[index].name)))?,
+                false => {
+                    let start = out.len();
+                    write(row, out).map_err(|e| e.context(format!("column {}", fields[index].name)))?;
+                    if out[start..].trim_ascii() == b"null" {
+                        return Err(null_value(&fields[index].name));
+                    }
+                }
             }
         }
         out.extend_from_slice(b"}\n");
     }
     Ok(())
+}
+
+/// A column's value that is JSON's own `null` would come back as NULL.
+fn null_value(field: &str) -> Error {
+    Error::new(ErrorKind::Validation, format!("field {field}: a JSON `null` cannot be told from NULL in JSON lines"))
+        .with_hint(format!("write another format, or {field} as `dtype: string`"))
 }
 
 /// A string in quotes.
