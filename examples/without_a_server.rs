@@ -16,7 +16,8 @@ async fn main() -> dxt::Result<()> {
     // A field that is computed, and one that is taken as it is.
     let mut total = FieldSpec::new("total");
     total.source = Some(FieldSource::Expression("price * quantity".into()));
-    let orders = Stream::new("orders", Source::file("files", "orders.csv"), Target::file("files", "out/orders.parquet"));
+    let orders =
+        Stream::new("orders", Source::file("files", "orders.csv"), Target::file("files", "out/orders.parquet"));
     let pipeline = Pipeline::builder("shop")
         .connection("files", &format!("file://{}", folder.display()))
         .stream(orders.with_fields([FieldSpec::new("id"), total]).with_load(LoadConfig::replace()))

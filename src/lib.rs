@@ -24,6 +24,11 @@
 //! `examples/` has programs that build a pipeline in code, work with fields and buffers without any server, and register
 //! a connector of their own.
 
+// Docs of a room point readers of the source at what is inside of it.
+#![allow(rustdoc::private_intra_doc_links)]
+// The library never prints; `cli::print` writes to the streams by name.
+#![deny(clippy::print_stdout, clippy::print_stderr, unsafe_code)]
+
 pub mod config;
 pub mod model;
 

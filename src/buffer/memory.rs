@@ -79,17 +79,17 @@ impl Buffer for MemoryBuffer {
     async fn committed(&self, pipeline: &str, stream: &str) -> Result<Vec<Committed>> {
         let store = lock(&self.store);
         let of_stream = |c: &&Committed| c.id.pipeline == pipeline && c.id.stream == stream;
-        let mut found: Vec<Committed> =
-            store.committed.values().map(|(c, _)| c).filter(of_stream).cloned().collect();
+        let mut found: Vec<Committed> = store.committed.values().map(|(c, _)| c).filter(of_stream).cloned().collect();
         found.sort_by(|a, b| b.id.run_id.cmp(&a.id.run_id));
         Ok(found)
     }
 
     async fn read(&self, buffer: &Committed) -> Result<Arc<dyn TableProvider>> {
         let store = lock(&self.store);
-        let (committed, batches) = store.committed.get(&buffer.id).ok_or_else(|| {
-            Error::new(ErrorKind::Buffer, format!("the buffer of run {} is gone", buffer.id.run_id))
-        })?;
+        let (committed, batches) = store
+            .committed
+            .get(&buffer.id)
+            .ok_or_else(|| Error::new(ErrorKind::Buffer, format!("the buffer of run {} is gone", buffer.id.run_id)))?;
         let schema = committed.manifest.header.schema.to_arrow();
         Ok(Arc::new(MemTable::try_new(schema, vec![batches.clone()])?))
     }

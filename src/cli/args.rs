@@ -45,8 +45,10 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Extract and load the streams of a pipeline
-    #[command(after_help = "Examples:\n  dxt run shop.yaml\n  dxt run shop.yaml --select 'sales_*,tag:daily' --threads 4\n  \
-                            dxt run shop.yaml --format json > result.json")]
+    #[command(
+        after_help = "Examples:\n  dxt run shop.yaml\n  dxt run shop.yaml --select 'sales_*,tag:daily' --threads 4\n  \
+                            dxt run shop.yaml --format json > result.json"
+    )]
     Run(RunArgs),
     /// Extract into the buffer and leave it there
     Extract(RunArgs),

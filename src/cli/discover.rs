@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::args::{DiscoverArgs, DiscoverFormat};
 use super::print;
-use super::query::connections;
+use super::query::named;
 use crate::config::{DraftEnd, DraftLoad, DraftStream, PipelineDraft, stream_id, to_yaml};
 use crate::connector::{Addressing, ExtractRequest, Registry};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -24,7 +24,7 @@ pub async fn run(args: DiscoverArgs) -> Result<u8> {
     let by_url = args.connection.contains("://");
     let given = if by_url { vec![format!("source={}", args.connection)] } else { Vec::new() };
     let name = if by_url { "source" } else { args.connection.as_str() };
-    let (configs, _) = connections(&registry, args.pipeline.as_deref(), &given)?;
+    let configs = named(&registry, args.pipeline.as_deref(), &given)?.connections;
     let engine = Engine::new(&registry, &configs, None, ".")?;
     let connector = engine.connector(name)?;
     let glob = args.select.as_deref().map(|g| globset::Glob::new(g).map(|g| g.compile_matcher())).transpose();
@@ -58,7 +58,14 @@ fn table(found: &[Found]) -> String {
     for relation in found {
         let Some(schema) = &relation.schema else {
             let error = relation.error.clone().unwrap_or_default();
-            rows.push(vec![relation.name.clone(), relation.kind.clone(), String::new(), error, String::new(), String::new()]);
+            rows.push(vec![
+                relation.name.clone(),
+                relation.kind.clone(),
+                String::new(),
+                error,
+                String::new(),
+                String::new(),
+            ]);
             continue;
         };
         for field in &schema.fields {

@@ -18,9 +18,10 @@ const FILES: [(&str, &str); 5] = [
 
 pub fn run(args: &InitArgs, global: &Global) -> Result<u8> {
     let root = Path::new(&args.name);
-    let name = root.file_name().and_then(|n| n.to_str()).filter(|n| {
-        !n.starts_with('.') && n.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
-    });
+    let name = root
+        .file_name()
+        .and_then(|n| n.to_str())
+        .filter(|n| !n.starts_with('.') && n.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')));
     let Some(name) = name else {
         return Err(Error::new(ErrorKind::Configuration, format!("`{}` is no name for a project", args.name))
             .with_hint("use letters, digits, - and _"));

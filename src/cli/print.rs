@@ -35,7 +35,7 @@ pub fn error(error: &Error) {
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[&str]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().map(|h| Cell::new(h)));
+    table.set_header(header.iter().map(Cell::new));
     for row in rows {
         table.add_row(row);
     }

@@ -110,7 +110,9 @@ impl Observer for Shown {
         }
         let seconds = result.extract_seconds + result.load_seconds;
         let text = match result.status {
-            Status::Succeeded => format!("{}: {} rows in {seconds:.2} s", result.stream, result.rows_read.max(result.rows_buffered)),
+            Status::Succeeded => {
+                format!("{}: {} rows in {seconds:.2} s", result.stream, result.rows_read.max(result.rows_buffered))
+            }
             other => format!("{}: {}", result.stream, other.as_str()),
         };
         match &self.0.bars {

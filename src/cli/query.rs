@@ -22,12 +22,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BufferConfig, ConnectionConfig};
 use crate::plan::{Engine, stream};
 
+/// What the SQL of a command may name.
+pub struct Named {
+    pub connections: Vec<ConnectionConfig>,
+    pub buffer: Option<Arc<dyn Buffer>>,
+}
+
 /// The connections of a command: those of a pipeline (or of the project file here), and those given by `NAME=URL`.
-pub fn connections(
-    registry: &Registry,
-    pipeline: Option<&Path>,
-    given: &[String],
-) -> Result<(Vec<ConnectionConfig>, Option<Arc<dyn Buffer>>)> {
+pub fn named(registry: &Registry, pipeline: Option<&Path>, given: &[String]) -> Result<Named> {
     let here = std::env::current_dir()
         .map_err(|e| Error::new(ErrorKind::Configuration, "the current folder cannot be read").with_source(e))?;
     let (mut connections, buffer) = match pipeline {
@@ -51,12 +53,12 @@ pub fn connections(
         connections.retain(|c| c.name != name);
         connections.push(config);
     }
-    Ok((connections, buffer))
+    Ok(Named { connections, buffer })
 }
 
 pub async fn run(args: QueryArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let (connections, buffer) = connections(&registry, args.pipeline.as_deref(), &args.connection)?;
+    let Named { connections, buffer } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
     let here = std::env::current_dir().unwrap_or_default();
     let engine = Arc::new(Engine::new(&registry, &connections, buffer, here)?);
     // The command itself is right from here on: whatever fails is the query's failure.

@@ -72,7 +72,16 @@ fn table(result: &RunResult) -> String {
         ]
     };
     let header = [
-        "stream", "status", "read", "buffered", "written", "updated", "unchanged", "size", "extract s", "load s",
+        "stream",
+        "status",
+        "read",
+        "buffered",
+        "written",
+        "updated",
+        "unchanged",
+        "size",
+        "extract s",
+        "load s",
         "watermark",
     ];
     let rows = result.streams.iter().map(row).collect();

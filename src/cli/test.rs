@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::{ResultFormat, TestArgs};
-use super::query::connections;
+use super::query::named;
 use super::{FAILED, print};
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ struct Tested {
 
 pub async fn run(args: TestArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let (configs, _) = connections(&registry, args.pipeline.as_deref(), &args.connection)?;
+    let configs = named(&registry, args.pipeline.as_deref(), &args.connection)?.connections;
     if configs.is_empty() {
         return Err(Error::new(ErrorKind::Configuration, "there is no connection to test")
             .with_hint("name a pipeline, or --connection NAME=URL, or run it beside a dxt_project.yaml"));

@@ -259,6 +259,8 @@ pub trait Load: Send {
 }
 
 /// Remote type ⇄ DXT type, with what a target needs for DDL.
+// The pair of names says which way a type goes; a mapper is a value, so both take it.
+#[allow(clippy::wrong_self_convention)]
 pub trait TypeMapper: Debug + Send + Sync {
     /// The DXT type of a native type's spelling.
     ///

@@ -67,8 +67,11 @@ impl Registry {
         let word = kind_or_scheme.split('+').next().unwrap_or_default().to_lowercase();
         let found = self.factories.values().find(|f| f.kind == word || f.schemes.contains(&word.as_str()));
         found.ok_or_else(|| {
-            let known: Vec<&str> =
-                self.factories.values().flat_map(|f| std::iter::once(f.kind).chain(f.schemes.iter().copied())).collect();
+            let known: Vec<&str> = self
+                .factories
+                .values()
+                .flat_map(|f| std::iter::once(f.kind).chain(f.schemes.iter().copied()))
+                .collect();
             let error = Error::new(ErrorKind::Configuration, format!("unknown connection type {kind_or_scheme}"));
             error.with_hint(match crate::model::nearest(&word, &known) {
                 Some(name) => format!("did you mean {name}?"),

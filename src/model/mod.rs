@@ -13,13 +13,13 @@ mod pipeline;
 mod schema;
 pub mod selector;
 
+pub use arrow::UTC;
 pub use connection::{ConnectionConfig, Secret};
 pub use dtype::{DxtType, TypeName};
 pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
 pub use name::RelationName;
 pub(crate) use options::nearest;
 pub use options::{OptionReader, Options};
-pub use arrow::UTC;
 pub use pipeline::{
     BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, Lookback,
     OnDuplicate, Pipeline, Source, SourceKind, Stream, Target, TargetKind,

@@ -20,10 +20,13 @@ impl From<DataFusionError> for Error {
         }
         let text = error.strip_backtrace();
         let (kind, hint) = match error.find_root() {
-            DataFusionError::SQL(..) => (ErrorKind::Configuration, Some("the SQL is DataFusion's dialect, much like PostgreSQL's")),
-            DataFusionError::SchemaError(..) => {
-                (ErrorKind::Schema, Some("unquoted names are read in lower case: put \"Mixed Case\" into double quotes"))
+            DataFusionError::SQL(..) => {
+                (ErrorKind::Configuration, Some("the SQL is DataFusion's dialect, much like PostgreSQL's"))
             }
+            DataFusionError::SchemaError(..) => (
+                ErrorKind::Schema,
+                Some("unquoted names are read in lower case: put \"Mixed Case\" into double quotes"),
+            ),
             DataFusionError::Plan(_) => (ErrorKind::Schema, None),
             DataFusionError::ResourcesExhausted(_) => {
                 (ErrorKind::Pipeline, Some("the query needs more memory than it may have: read less at once"))
@@ -31,10 +34,11 @@ impl From<DataFusionError> for Error {
             _ => (ErrorKind::Pipeline, None),
         };
         // DataFusion says which of its layers failed, which says nothing to a user.
-        let message = ["SQL error: ", "Schema error: ", "Error during planning: ", "Execution error: ", "Arrow error: "]
-            .iter()
-            .fold(text.as_str(), |t, prefix| t.strip_prefix(prefix).unwrap_or(t))
-            .to_string();
+        let message =
+            ["SQL error: ", "Schema error: ", "Error during planning: ", "Execution error: ", "Arrow error: "]
+                .iter()
+                .fold(text.as_str(), |t, prefix| t.strip_prefix(prefix).unwrap_or(t))
+                .to_string();
         let error = Error::new(kind, message);
         match hint {
             Some(hint) => error.with_hint(hint),

@@ -125,10 +125,7 @@ pub async fn select_only(context: &SessionContext, sql: &str) -> Result<LogicalP
 /// The source's key is the buffer's, where every part of it is carried as it is.
 fn buffer_schema(fields: &[PlannedField], columns: &DxtSchema) -> DxtSchema {
     let carried = |key: &String| {
-        fields
-            .iter()
-            .find(|f| matches!(&f.source, Expr::Column(c) if c.name == *key))
-            .map(|f| f.field.name.clone())
+        fields.iter().find(|f| matches!(&f.source, Expr::Column(c) if c.name == *key)).map(|f| f.field.name.clone())
     };
     DxtSchema {
         fields: fields.iter().map(|f| f.field.clone()).collect(),

@@ -138,15 +138,16 @@ fn back(start: ScalarValue, lookback: Lookback, field: &str) -> Result<ScalarVal
         (Date32(Some(v)), Lookback::Duration(d)) => {
             Date32(Some(v.saturating_sub(i32::try_from(d.as_secs().div_ceil(86_400)).unwrap_or(i32::MAX))))
         }
-        (Int8(_) | Int16(_) | Int32(_) | Int64(_) | UInt8(_) | UInt16(_) | UInt32(_) | UInt64(_), Lookback::Count(n)) => {
+        (
+            Int8(_) | Int16(_) | Int32(_) | Int64(_) | UInt8(_) | UInt16(_) | UInt32(_) | UInt64(_),
+            Lookback::Count(n),
+        ) => {
             let wide = convert(&start, &DxtType::Decimal { precision: 38, scale: 0 }, field)?;
             let Decimal128(Some(v), p, s) = wide else { return Err(misfit()) };
             // At the type's own end where it goes below: a superset still.
             let dtype = DxtType::from_arrow(&start.data_type())?;
             let moved = Decimal128(Some(v - i128::from(n)), p, s);
-            return convert(&moved, &dtype, field).or_else(|_| {
-                ScalarValue::min(&start.data_type()).ok_or_else(misfit)
-            });
+            return convert(&moved, &dtype, field).or_else(|_| ScalarValue::min(&start.data_type()).ok_or_else(misfit));
         }
         (Decimal128(Some(v), p, s), Lookback::Count(n)) => {
             let unit = 10i128.checked_pow(u32::try_from(*s).unwrap_or(0)).ok_or_else(misfit)?;

@@ -40,7 +40,11 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
     let project = project();
     let ran = project.dxt(&["run", "p.yaml"]).exits(0);
     assert!(ran.out.contains("sales_a") && ran.out.contains("succeeded"), "{}", ran.out);
-    assert!(ran.err.contains("sales_a: extract begins") && ran.err.contains("sales_a: load of 1 rows begins"), "{}", ran.err);
+    assert!(
+        ran.err.contains("sales_a: extract begins") && ran.err.contains("sales_a: load of 1 rows begins"),
+        "{}",
+        ran.err
+    );
     let ran = project.dxt(&["run", "p.yaml", "--quiet"]).exits(0);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
     let ran = project.dxt(&["run", "p.yaml", "--format", "json", "--quiet"]).exits(0);
@@ -50,8 +54,21 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
     assert_eq!(
         keys,
         [
-            "bytes", "error", "extract_seconds", "load_seconds", "rows_buffered", "rows_dropped", "rows_null_watermark",
-            "rows_read", "rows_unchanged", "rows_updated", "rows_written", "status", "stream", "watermark_from", "watermark_to"
+            "bytes",
+            "error",
+            "extract_seconds",
+            "load_seconds",
+            "rows_buffered",
+            "rows_dropped",
+            "rows_null_watermark",
+            "rows_read",
+            "rows_unchanged",
+            "rows_updated",
+            "rows_written",
+            "status",
+            "stream",
+            "watermark_from",
+            "watermark_to"
         ]
     );
 }
@@ -75,9 +92,18 @@ fn a_dry_run_and_a_validation_change_nothing() {
 #[test]
 fn a_wrong_pipeline_exits_2_before_anything_is_touched() {
     let project = project();
-    project.write("p.yaml", &(TWO.to_string() + "  - {id: bad, source: in.parquet, target: d, load: {mode: upsert, upsert_key: [id]}}\n"));
+    project.write(
+        "p.yaml",
+        &(TWO.to_string() + "  - {id: bad, source: in.parquet, target: d, load: {mode: upsert, upsert_key: [id]}}\n"),
+    );
     let ran = project.dxt(&["run", "p.yaml"]).exits(2);
-    assert!(ran.err.contains("p.yaml:13:") && ran.err.contains("unknown key upsert_key") && ran.err.contains("did you mean upsert_keys?"), "{}", ran.err);
+    assert!(
+        ran.err.contains("p.yaml:13:")
+            && ran.err.contains("unknown key upsert_key")
+            && ran.err.contains("did you mean upsert_keys?"),
+        "{}",
+        ran.err
+    );
     assert!(!project.path("t.db").exists());
     project.dxt(&["run", "nowhere.yaml"]).exits(2);
     project.dxt(&["run"]).exits(2);
@@ -94,9 +120,17 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     assert_eq!(query("SELECT * FROM 'in.parquet'", "jsonl"), "{\"id\":1,\"name\":\"a\",\"v\":1}\n");
     assert_eq!(query("SELECT a.id FROM db.a JOIN files.\"in.parquet\" b USING (id)", "json"), "[{\"id\":1}]\n");
     assert!(query("SELECT id FROM db.b WHERE id = 9", "table").contains("| id |"));
-    let other = project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
+    let other =
+        project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
     assert_eq!(other.exits(0).out, "n\n1\n");
-    for wrong in ["SELECT nope FROM db.a", "DROP TABLE db.a", "INSERT INTO db.a SELECT 1, 'x', 2", "SELEC 1", "SELECT * FROM db.none", "SELECT * FROM none"] {
+    for wrong in [
+        "SELECT nope FROM db.a",
+        "DROP TABLE db.a",
+        "INSERT INTO db.a SELECT 1, 'x', 2",
+        "SELEC 1",
+        "SELECT * FROM db.none",
+        "SELECT * FROM none",
+    ] {
         let ran = project.dxt(&["query", wrong, "p.yaml"]).exits(1);
         assert!(ran.err.contains("error: "), "{wrong}: {}", ran.err);
     }
@@ -109,7 +143,13 @@ fn a_new_project_runs_as_it_stands() {
     project.dxt(&["init", "shop"]).exits(0);
     let ran = project.dxt(&["run", "shop/pipeline.yaml", "--format", "json", "--quiet"]).exits(0);
     assert_eq!(ran.counts("orders"), [3, 3, 0, 0]);
-    let ran = project.dxt(&["query", "SELECT name, spent FROM warehouse.spending ORDER BY spent", "shop/pipeline.yaml", "--format", "csv"]);
+    let ran = project.dxt(&[
+        "query",
+        "SELECT name, spent FROM warehouse.spending ORDER BY spent",
+        "shop/pipeline.yaml",
+        "--format",
+        "csv",
+    ]);
     assert_eq!(ran.exits(0).out, "name,spent\nAda,19.75\nGrace,100.00\n");
     project.dxt(&["init", "shop"]).exits(2);
     project.dxt(&["init", "../.x"]).exits(2);
@@ -123,7 +163,11 @@ fn connections_are_tested_and_discovered() {
     assert!(ran.out.contains("SQLite 3.") && ran.out.contains("upsert"), "{}", ran.out);
     let wrong = env("DXT_TEST_PG_URL").replace("dxt-test-secret", "wrong-secret");
     let ran = project.dxt(&["test", "--connection", &format!("pg={wrong}"), "--format", "json"]).exits(1);
-    assert!(ran.out.contains("\"reachable\": false") && !ran.out.contains("wrong-secret") && !ran.err.contains("wrong-secret"));
+    assert!(
+        ran.out.contains("\"reachable\": false")
+            && !ran.out.contains("wrong-secret")
+            && !ran.err.contains("wrong-secret")
+    );
     let ran = project.dxt(&["discover", "db", "p.yaml"]).exits(0);
     assert!(ran.out.contains("BIGINT") && ran.out.contains("int64"), "{}", ran.out);
     let yaml = project.dxt(&["discover", "sqlite:///t.db", "--format", "yaml"]).exits(0).out;
@@ -132,14 +176,20 @@ fn connections_are_tested_and_discovered() {
     assert_eq!(ran.counts("a"), [1, 1, 0, 0]);
     let json = project.dxt(&["discover", "db", "p.yaml", "--format", "json", "--select", "a"]).exits(0).out;
     let found: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((found.as_array().unwrap().len(), found[0]["schema"]["fields"][0]["dtype"].as_str()), (1, Some("int64")));
+    assert_eq!(
+        (found.as_array().unwrap().len(), found[0]["schema"]["fields"][0]["dtype"].as_str()),
+        (1, Some("int64"))
+    );
 }
 
 #[test]
 fn logs_carry_pipeline_stream_run_and_phase() {
     let project = project();
-    project.dxt(&["run", "p.yaml", "--quiet", "--log-format", "json", "--log-file", "dxt.log", "--select", "other"]).exits(0);
-    let line: serde_json::Value = project.read("dxt.log").lines().map(|l| serde_json::from_str(l).unwrap()).last().unwrap();
+    project
+        .dxt(&["run", "p.yaml", "--quiet", "--log-format", "json", "--log-file", "dxt.log", "--select", "other"])
+        .exits(0);
+    let line: serde_json::Value =
+        project.read("dxt.log").lines().last().map(|l| serde_json::from_str(l).unwrap()).unwrap();
     assert_eq!((line["span"]["stream"].as_str(), line["span"]["pipeline"].as_str()), (Some("other"), Some("p")));
     assert_eq!(line["span"]["phase"], "load");
     assert!(line["span"]["run_id"].is_string());

@@ -67,7 +67,8 @@ fn round_trip(system: &System, table: &str, columns: Vec<(&str, ArrayRef)>, fiel
 
 fn types(system: System) {
     let utc = "UTC";
-    let decimal = |v: Vec<Option<i128>>, p, s| Arc::new(Decimal128Array::from(v).with_precision_and_scale(p, s).unwrap());
+    let decimal =
+        |v: Vec<Option<i128>>, p, s| Arc::new(Decimal128Array::from(v).with_precision_and_scale(p, s).unwrap());
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
         ("i8", Arc::new(Int8Array::from(vec![Some(i8::MIN), Some(i8::MAX), None]))),
@@ -86,7 +87,12 @@ fn types(system: System) {
         ("day", Arc::new(Date32Array::from(vec![Some(0), Some(20_000), None]))),
         ("at", Arc::new(Time64MicrosecondArray::from(vec![Some(0), Some(86_399_999_999), None]))),
         ("ts", Arc::new(TimestampMicrosecondArray::from(vec![Some(1), Some(1_767_225_600_123_456), None]))),
-        ("tz", Arc::new(TimestampMicrosecondArray::from(vec![Some(1), Some(1_767_225_600_123_456), None]).with_timezone(utc))),
+        (
+            "tz",
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![Some(1), Some(1_767_225_600_123_456), None]).with_timezone(utc),
+            ),
+        ),
         ("text", Arc::new(StringArray::from(vec![Some("a"), Some("ä日本🦀"), None]))),
         ("bytes", Arc::new(BinaryArray::from(vec![Some(&[0u8, 255, 92, 10][..]), Some(b"x"), None]))),
         ("js", Arc::new(StringArray::from(vec![Some("{\"a\": [1, 1.10]}"), Some("7"), None]))),
@@ -105,11 +111,33 @@ fn types(system: System) {
 
 fn texts(system: System) {
     let nasty = [
-        "it's", "say \"hi\"", "a,b", "line\nbreak", "cr\rlf\r\n", "back\\slash", "\\N", "\\.", "tab\there", "", " ", "NULL", "null",
-        "|", "%", "{}", "\u{feff}bom", "日本", "007", "1e5", "true", "2024-01-01", "\u{1}",
+        "it's",
+        "say \"hi\"",
+        "a,b",
+        "line\nbreak",
+        "cr\rlf\r\n",
+        "back\\slash",
+        "\\N",
+        "\\.",
+        "tab\there",
+        "",
+        " ",
+        "NULL",
+        "null",
+        "|",
+        "%",
+        "{}",
+        "\u{feff}bom",
+        "日本",
+        "007",
+        "1e5",
+        "true",
+        "2024-01-01",
+        "\u{1}",
     ];
     let ids = Int64Array::from_iter_values(0..nasty.len() as i64);
-    let columns: Vec<(&str, ArrayRef)> = vec![("id", Arc::new(ids)), ("t", Arc::new(StringArray::from(nasty.to_vec())))];
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("id", Arc::new(ids)), ("t", Arc::new(StringArray::from(nasty.to_vec())))];
     let fields = "    fields: [{id: id, dtype: int64}, {id: t, dtype: string}]\n";
     round_trip(&system, "texts", columns, fields);
 }
@@ -131,7 +159,13 @@ fn limits(system: System) {
 fn names(system: System) {
     for table in ["select", "Mixed Case", "日本"] {
         let column = |v: i64| Arc::new(Int64Array::from(vec![v])) as ArrayRef;
-        let columns = vec![("select", column(1)), ("Mixed Case", column(2)), ("a\"b", column(3)), ("日本", column(4)), ("a.b", column(5))];
+        let columns = vec![
+            ("select", column(1)),
+            ("Mixed Case", column(2)),
+            ("a\"b", column(3)),
+            ("日本", column(4)),
+            ("a.b", column(5)),
+        ];
         round_trip(&system, table, columns, "");
         assert_eq!(system.rows(table), ["1|2|3|4|5"], "{table}");
     }
@@ -140,7 +174,8 @@ fn names(system: System) {
 fn wide(system: System) {
     let names: Vec<String> = (0..300).map(|i| format!("c{i}")).collect();
     let columns = names.iter().enumerate();
-    let columns = columns.map(|(i, n)| (n.as_str(), Arc::new(Int64Array::from(vec![i as i64, -1])) as ArrayRef)).collect();
+    let columns =
+        columns.map(|(i, n)| (n.as_str(), Arc::new(Int64Array::from(vec![i as i64, -1])) as ArrayRef)).collect();
     round_trip(&system, "wide", columns, "");
 }
 
@@ -198,19 +233,32 @@ fn incremental(system: System) {
     let load = |rest: &str, table: &str| project.run(&system.load("src.parquet", table, rest)).exits(0);
     assert_eq!(load(append, "t").counts("s"), [3, 3, 0, 0]);
     // A tie that came later is missed by an append, as documented; a NULL is not taken twice.
-    let later = [(1, Some("a"), Some(10)), (2, Some("b"), Some(20)), (3, Some("n"), None), (4, Some("t"), Some(20)), (5, Some("e"), Some(30))];
+    let later = [
+        (1, Some("a"), Some(10)),
+        (2, Some("b"), Some(20)),
+        (3, Some("n"), None),
+        (4, Some("t"), Some(20)),
+        (5, Some("e"), Some(30)),
+    ];
     people(&project.path("src.parquet"), &later);
     let ran = load(append, "t");
     assert_eq!(ran.counts("s"), [1, 1, 0, 0]);
-    assert_eq!((ran.stream("s")["watermark_from"].as_str(), ran.stream("s")["watermark_to"].as_str()), (Some("20"), Some("30")));
+    assert_eq!(
+        (ran.stream("s")["watermark_from"].as_str(), ran.stream("s")["watermark_to"].as_str()),
+        (Some("20"), Some("30"))
+    );
     assert_eq!(load(append, "t").counts("s"), [0, 0, 0, 0]);
     assert_eq!(system.rows("t"), ["1|a|10", "2|b|20", "3|n|NULL", "5|e|30"]);
 
     if system.can_upsert() {
-        let upsert = "    extract: {mode: incremental, watermark_field: v}\n    load: {mode: upsert, upsert_keys: [id]}\n";
+        let upsert =
+            "    extract: {mode: incremental, watermark_field: v}\n    load: {mode: upsert, upsert_keys: [id]}\n";
         people(&project.path("src.parquet"), &later[..2]);
         assert_eq!(load(upsert, "u").counts("s"), [2, 2, 0, 0]);
-        people(&project.path("src.parquet"), &[(1, Some("a"), Some(10)), (2, Some("b"), Some(20)), (4, Some("t"), Some(20))]);
+        people(
+            &project.path("src.parquet"),
+            &[(1, Some("a"), Some(10)), (2, Some("b"), Some(20)), (4, Some("t"), Some(20))],
+        );
         // An upsert takes ties again: the old one changes nothing, the late one arrives.
         assert_eq!(load(upsert, "u").counts("s"), [2, 1, 0, 1]);
     }
@@ -240,7 +288,8 @@ fn count(system: System) {
         Kind::Csv => "sys.\"t/*.csv\"".into(),
         _ => "sys.\"t/*.jsonl\"".into(),
     };
-    let ran = project.dxt(&["query", &format!("SELECT count(*) AS n FROM {name}"), "p.yaml", "--format", "csv"]).exits(0);
+    let ran =
+        project.dxt(&["query", &format!("SELECT count(*) AS n FROM {name}"), "p.yaml", "--format", "csv"]).exits(0);
     assert_eq!(ran.out, "n\n3\n");
 }
 
@@ -270,7 +319,10 @@ fn late_error(system: System) {
             let ran = project.run(&system.load("bad.parquet", "t", &rest)).exits(1);
             let error = ran.stream("s")["error"].clone();
             let message = error["message"].as_str().unwrap();
-            assert!(message.contains("stream s") && message.contains("field v") && message.contains("`12x`"), "{message}");
+            assert!(
+                message.contains("stream s") && message.contains("field v") && message.contains("`12x`"),
+                "{message}"
+            );
             assert_eq!(system.rows("t"), before, "{mode} {buffer}");
         }
     }

@@ -25,6 +25,9 @@ fn the_quickstart_pushes_projection_and_filter_into_its_parquet_file() {
     let plan = project.dxt(&["explain", "pipeline.yaml", "--select", "orders"]).exits(0).out;
     let scan = plan.lines().find(|l| l.contains("TableScan") && l.contains("shop")).unwrap_or_else(|| panic!("{plan}"));
     assert!(scan.contains("projection=[order_id, customer_id") && scan.contains("status"), "{plan}");
-    let file = plan.lines().find(|l| l.contains("DataSourceExec") && l.contains("orders.parquet")).unwrap_or_else(|| panic!("{plan}"));
+    let file = plan
+        .lines()
+        .find(|l| l.contains("DataSourceExec") && l.contains("orders.parquet"))
+        .unwrap_or_else(|| panic!("{plan}"));
     assert!(file.contains("predicate=status") && file.contains("draft"), "{file}");
 }

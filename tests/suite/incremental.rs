@@ -10,7 +10,12 @@ fn events(project: &Project, stamps: &[(i64, &str)]) {
     let parse = |t: &str| chrono::DateTime::parse_from_rfc3339(t).unwrap().timestamp_micros();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from_iter_values(stamps.iter().map(|s| s.0)))),
-        ("at", Arc::new(TimestampMicrosecondArray::from_iter_values(stamps.iter().map(|s| parse(s.1))).with_timezone("UTC"))),
+        (
+            "at",
+            Arc::new(
+                TimestampMicrosecondArray::from_iter_values(stamps.iter().map(|s| parse(s.1))).with_timezone("UTC"),
+            ),
+        ),
     ];
     write_parquet(&project.path("in.parquet"), columns);
 }
@@ -24,7 +29,12 @@ fn lookback_takes_late_rows_and_instants_compare_in_utc() {
         events(project, &[(1, "2026-01-01T12:00:00Z")]);
         project.run(&system.load("in.parquet", "t", rest)).exits(0);
         // One on the bound, one late within the hour, one too old, one new; the zone is only another spelling.
-        let rows = [(1, "2026-01-01T12:00:00Z"), (2, "2026-01-01T13:30:00+02:00"), (3, "2026-01-01T10:59:59Z"), (4, "2026-01-01T12:00:00.000001Z")];
+        let rows = [
+            (1, "2026-01-01T12:00:00Z"),
+            (2, "2026-01-01T13:30:00+02:00"),
+            (3, "2026-01-01T10:59:59Z"),
+            (4, "2026-01-01T12:00:00.000001Z"),
+        ];
         events(project, &rows);
         let ran = project.run(&system.load("in.parquet", "t", rest)).exits(0);
         assert_eq!(ran.counts("s"), [3, 2, 0, 1], "{kind:?}");
@@ -36,7 +46,11 @@ fn lookback_takes_late_rows_and_instants_compare_in_utc() {
 #[test]
 fn a_target_coarser_than_the_source_is_refused() {
     let system = System::new(Kind::Postgres);
-    psql(&format!("CREATE TABLE {} (id bigint PRIMARY KEY, at timestamptz(0)); CREATE TABLE {} (id bigint, at date)", system.sql_name("t"), system.sql_name("d")));
+    psql(&format!(
+        "CREATE TABLE {} (id bigint PRIMARY KEY, at timestamptz(0)); CREATE TABLE {} (id bigint, at date)",
+        system.sql_name("t"),
+        system.sql_name("d")
+    ));
     events(&system.project, &[(1, "2026-01-01T12:00:00Z")]);
     let rest = "    extract: {mode: incremental, watermark_field: at}\n    load: {mode: append}\n";
     let ran = system.project.run(&system.load("in.parquet", "d", rest)).exits(1);

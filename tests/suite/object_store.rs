@@ -34,7 +34,10 @@ fn objects_are_written_whole_appended_by_parts_and_read_by_glob() {
     project.run(&yaml("one file.parquet", "replace", "")).exits(0);
     project.run(&yaml("parts/", "append", "")).exits(0);
     project.run(&yaml("parts/", "append", "")).exits(0);
-    let keys = boto("print(*sorted(o['Key'].split('part-')[0] for o in s3.list_objects_v2(Bucket=b)['Contents']), sep='\\n')", &bucket);
+    let keys = boto(
+        "print(*sorted(o['Key'].split('part-')[0] for o in s3.list_objects_v2(Bucket=b)['Contents']), sep='\\n')",
+        &bucket,
+    );
     assert_eq!(keys, "lake/one file.parquet\nlake/parts/\nlake/parts/");
     let rows = "import io,pyarrow.parquet as pq\nprint(pq.read_table(io.BytesIO(s3.get_object(Bucket=b,Key='lake/one file.parquet')['Body'].read())).to_pylist())";
     assert_eq!(boto(rows, &bucket), "[{'id': 1, 'name': 'a', 'v': 1}, {'id': 2, 'name': None, 'v': None}]");
@@ -42,9 +45,23 @@ fn objects_are_written_whole_appended_by_parts_and_read_by_glob() {
     // A load that fails leaves what was there, and no part of its own.
     project.run(&yaml("one file.parquet", "replace", "    fields: [{id: name, dtype: int64}]\n")).exits(1);
     project.run(&yaml("parts/", "append", "    fields: [id, {id: name, dtype: int64}, v]\n")).exits(1);
-    assert_eq!(boto("print(len(s3.list_objects_v2(Bucket=b)['Contents']), len(s3.list_multipart_uploads(Bucket=b).get('Uploads', [])))", &bucket), "3 0");
+    assert_eq!(
+        boto(
+            "print(len(s3.list_objects_v2(Bucket=b)['Contents']), len(s3.list_multipart_uploads(Bucket=b).get('Uploads', [])))",
+            &bucket
+        ),
+        "3 0"
+    );
 
-    let ran = project.dxt(&["query", "SELECT count(*) AS n, sum(id) AS s FROM lake.\"parts/*.parquet\"", "p.yaml", "--format", "csv"]).exits(0);
+    let ran = project
+        .dxt(&[
+            "query",
+            "SELECT count(*) AS n, sum(id) AS s FROM lake.\"parts/*.parquet\"",
+            "p.yaml",
+            "--format",
+            "csv",
+        ])
+        .exits(0);
     assert_eq!(ran.out, "n,s\n4,6\n");
     // Many objects cannot be replaced at once there: refused beforehand, with the way out.
     let ran = project.run(&yaml("parts/", "replace", ""));
@@ -74,14 +91,22 @@ fn a_file_is_read_over_http() {
                 }
                 if let Some(r) = header.to_lowercase().strip_prefix("range: bytes=") {
                     let (a, b) = r.trim().split_once('-').unwrap();
-                    range = Some((a.parse::<usize>().unwrap(), b.parse::<usize>().map_or(body.len(), |b| (b + 1).min(body.len()))));
+                    range = Some((
+                        a.parse::<usize>().unwrap(),
+                        b.parse::<usize>().map_or(body.len(), |b| (b + 1).min(body.len())),
+                    ));
                 }
             }
             let (status, part) = match range {
-                Some((a, b)) => (format!("206 Partial Content\r\nContent-Range: bytes {a}-{}/{}", b - 1, body.len()), &body[a..b]),
+                Some((a, b)) => {
+                    (format!("206 Partial Content\r\nContent-Range: bytes {a}-{}/{}", b - 1, body.len()), &body[a..b])
+                }
                 None => ("200 OK".to_string(), &body[..]),
             };
-            let headers = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nConnection: close\r\n\r\n", part.len());
+            let headers = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nConnection: close\r\n\r\n",
+                part.len()
+            );
             let _ = stream.write_all(headers.as_bytes());
             if !head {
                 let _ = stream.write_all(part);

@@ -30,7 +30,8 @@ fn projection_criteria_watermark_and_limit_are_in_the_statement_that_the_server_
     psql(&format!("SELECT '{mark}'"));
     assert_eq!(system.project.run(&yaml(incremental)).exits(0).counts("s"), [1, 1, 0, 0]);
     let sent = statements_since(&mark);
-    let copy = sent.lines().find(|l| l.contains("COPY (SELECT") && l.contains("src")).unwrap_or_else(|| panic!("{sent}"));
+    let copy =
+        sent.lines().find(|l| l.contains("COPY (SELECT") && l.contains("src")).unwrap_or_else(|| panic!("{sent}"));
     assert!(copy.contains(r#"SELECT "id", "n" FROM"#) && !copy.contains("secret"), "{copy}");
     assert!(copy.contains(r#""status" <> 'draft'"#) && copy.contains(r#""n" > 99"#), "{copy}");
 
@@ -58,10 +59,7 @@ fn tables_views_and_sql_go_through_a_buffer_and_back_in_every_mode_twice() {
         (format!("{{connection: sys, value: '{view}'}}"), "from_view"),
         (format!("{{connection: sys, type: sql, sql: 'SELECT * FROM {src};'}}"), "from_sql"),
     ] {
-        for (mode, second) in [
-            ("{mode: replace}", [2, 2, 0, 0]),
-            ("{mode: upsert, upsert_keys: [id]}", [2, 0, 0, 2]),
-        ] {
+        for (mode, second) in [("{mode: replace}", [2, 2, 0, 0]), ("{mode: upsert, upsert_keys: [id]}", [2, 0, 0, 2])] {
             let target = format!("{table}_{}", &mode[7..10]);
             let yaml = format!(
                 "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {source}\n    target: {{connection: sys, value: '{}'}}\n    load: {mode}\n",
@@ -71,11 +69,19 @@ fn tables_views_and_sql_go_through_a_buffer_and_back_in_every_mode_twice() {
             assert_eq!(system.project.run(&yaml).exits(0).counts("s"), [2, 2, 0, 0], "{target}");
             assert_eq!(system.project.run(&yaml).exits(0).counts("s"), second, "{target}");
             let there = system.sql_name(&target);
-            let differ = |a: &str, b: &str| psql(&format!("SELECT count(*) FROM (SELECT x::text FROM {a} x EXCEPT ALL SELECT x::text FROM {b} x) d"));
+            let differ = |a: &str, b: &str| {
+                psql(&format!(
+                    "SELECT count(*) FROM (SELECT x::text FROM {a} x EXCEPT ALL SELECT x::text FROM {b} x) d"
+                ))
+            };
             assert_eq!((differ(&src, &there), differ(&there, &src)), ("0".into(), "0".into()), "{target}");
         }
     }
-    let types = |t: &str| psql(&format!("SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{t}'::regclass AND attnum > 0"));
+    let types = |t: &str| {
+        psql(&format!(
+            "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{t}'::regclass AND attnum > 0"
+        ))
+    };
     assert_eq!(types(&system.sql_name("from_table_rep")), types(&src));
 }
 
@@ -87,7 +93,9 @@ fn a_sqlite_table_goes_to_postgres_in_every_mode_twice() {
         "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, amount DECIMAL(10,2), at TIMESTAMP); \
          INSERT INTO t VALUES (1, 'a', 1.10, '2026-01-01 10:00:00'), (2, NULL, NULL, NULL)",
     );
-    for (mode, second, rows) in [("append", [2, 2, 0, 0], 4), ("replace", [2, 2, 0, 0], 2), ("upsert, upsert_keys: [id]", [2, 0, 0, 2], 2)] {
+    for (mode, second, rows) in
+        [("append", [2, 2, 0, 0], 4), ("replace", [2, 2, 0, 0], 2), ("upsert, upsert_keys: [id]", [2, 0, 0, 2], 2)]
+    {
         let target = format!("t_{}", &mode[..6]);
         let yaml = format!(
             "version: 1\nname: p\nconnections: {{sys: {}, lite: 'sqlite:///s.db'}}\nstreams:\n  - id: s\n    source: {{connection: lite, value: t}}\n    \
@@ -130,7 +138,9 @@ fn a_login_that_fails_says_so_without_the_password() {
 fn two_incremental_appends_at_once_do_not_both_win() {
     let system = System::new(Kind::Postgres);
     let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
-    psql(&format!("CREATE TABLE {src} (id int); INSERT INTO {src} SELECT generate_series(1, 10); CREATE TABLE {dst} AS SELECT 0 AS id"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int); INSERT INTO {src} SELECT generate_series(1, 10); CREATE TABLE {dst} AS SELECT 0 AS id"
+    ));
     let yaml = |name: &str| {
         format!(
             "version: 1\nname: {name}\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \

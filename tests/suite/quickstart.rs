@@ -32,7 +32,12 @@ fn two_runs_fill_the_warehouse_and_the_second_moves_only_what_is_new() {
         let ran = project.dxt(&["run", "pipeline.yaml", "--format", "json", "--quiet"]).exits(0);
         for (id, figures) in expected[run].as_object().unwrap() {
             let stream = ran.stream(id);
-            let keys = [("read", "rows_read"), ("inserted", "rows_written"), ("updated", "rows_updated"), ("unchanged", "rows_unchanged")];
+            let keys = [
+                ("read", "rows_read"),
+                ("inserted", "rows_written"),
+                ("updated", "rows_updated"),
+                ("unchanged", "rows_unchanged"),
+            ];
             for (figure, key) in keys {
                 if let Some(value) = figures[figure].as_u64() {
                     assert_eq!(stream[key].as_u64(), Some(value), "{run} {id} {key}");
@@ -45,7 +50,10 @@ fn two_runs_fill_the_warehouse_and_the_second_moves_only_what_is_new() {
             assert_eq!(rows, expected.join("\n"), "{run}: {}", check["sql"]);
         }
     }
-    assert!(!project.path(".dxt/buffer/quickstart/orders").read_dir().is_ok_and(|mut d| d.next().is_some()), "buffers are cleaned up");
+    assert!(
+        !project.path(".dxt/buffer/quickstart/orders").read_dir().is_ok_and(|mut d| d.next().is_some()),
+        "buffers are cleaned up"
+    );
 }
 
 fn line(row: &Value) -> String {

@@ -35,7 +35,8 @@ fn extract_and_load_are_two_steps_and_the_source_may_be_gone_for_the_second() {
     project.dxt(&["extract", "p.yaml", "--quiet"]).exits(0);
     assert!(!project.path("t.db").exists(), "an extract touches no target");
     std::fs::remove_file(project.path("in.parquet")).unwrap();
-    let ran = project.dxt(&["query", "SELECT id, name FROM buffer.p.s ORDER BY id", "p.yaml", "--format", "csv"]).exits(0);
+    let ran =
+        project.dxt(&["query", "SELECT id, name FROM buffer.p.s ORDER BY id", "p.yaml", "--format", "csv"]).exits(0);
     assert_eq!(ran.out, "id,name\n1,a\n2,\n");
     project.dxt(&["load", "p.yaml", "--quiet"]).exits(0);
     assert_eq!(sqlite3(&project.path("t.db"), "SELECT * FROM t ORDER BY id"), "1|a|5\n2|NULL|NULL");
@@ -96,9 +97,13 @@ fn a_value_that_does_not_fit_names_stream_field_and_value() {
     ] {
         let project = Project::new();
         people(&project.path("in.parquet"), &[(300, Some("a"), None)]);
-        let ran = project.run(&to_sqlite(&format!("    fields: [id, {field}]\n    load: {{mode: replace}}\n"))).exits(1);
+        let ran =
+            project.run(&to_sqlite(&format!("    fields: [id, {field}]\n    load: {{mode: replace}}\n"))).exits(1);
         let message = ran.stream("s")["error"]["message"].as_str().unwrap().to_string();
-        assert!(message.starts_with("stream s: ") && message.contains("field v") && message.contains(value), "{message}");
+        assert!(
+            message.starts_with("stream s: ") && message.contains("field v") && message.contains(value),
+            "{message}"
+        );
         assert_eq!(sqlite3(&project.path("t.db"), "SELECT count(*) FROM sqlite_master"), "0", "nothing is created");
     }
 }
@@ -131,7 +136,10 @@ fn one_failed_stream_does_not_stop_the_others_unless_asked() {
     for threads in ["1", "4"] {
         project.write("p.yaml", &yaml);
         let ran = project.dxt(&["run", "p.yaml", "--format", "json", "--quiet", "--threads", threads]).exits(1);
-        assert_eq!((ran.stream("s")["status"].as_str(), ran.stream("good")["status"].as_str()), (Some("failed"), Some("succeeded")));
+        assert_eq!(
+            (ran.stream("s")["status"].as_str(), ran.stream("good")["status"].as_str()),
+            (Some("failed"), Some("succeeded"))
+        );
     }
     let ran = project.dxt(&["run", "p.yaml", "--format", "json", "--quiet", "--fail-fast"]).exits(1);
     assert_eq!(ran.stream("good")["status"], "skipped");
@@ -146,7 +154,9 @@ fn replace_keeps_views_grants_indexes_and_foreign_keys() {
     people(&project.path("two.parquet"), &[(2, Some("b"), Some(2))]);
     project.run(&system.load("one.parquet", "t", "    load: {mode: replace}\n")).exits(0);
     let view = system.sql_name("view");
-    psql(&format!("CREATE INDEX ON {table} (v); CREATE VIEW {view} AS SELECT * FROM {table}; GRANT SELECT ON {table} TO PUBLIC"));
+    psql(&format!(
+        "CREATE INDEX ON {table} (v); CREATE VIEW {view} AS SELECT * FROM {table}; GRANT SELECT ON {table} TO PUBLIC"
+    ));
     project.run(&system.load("two.parquet", "t", "    load: {mode: replace}\n")).exits(0);
     assert_eq!(psql(&format!("SELECT * FROM {view}")), "2|b|2");
     let kept = psql(&format!(
@@ -160,8 +170,12 @@ fn the_greatest_watermark_wins_among_rows_of_one_key() {
     for kind in [Kind::Postgres, Kind::Sqlite] {
         let system = System::new(kind);
         let project = &system.project;
-        people(&project.path("in.parquet"), &[(1, Some("old"), Some(1)), (1, Some("new"), Some(2)), (2, Some("x"), Some(1))]);
-        let rest = "    extract: {mode: incremental, watermark_field: v}\n    load: {mode: upsert, upsert_keys: [id]}\n";
+        people(
+            &project.path("in.parquet"),
+            &[(1, Some("old"), Some(1)), (1, Some("new"), Some(2)), (2, Some("x"), Some(1))],
+        );
+        let rest =
+            "    extract: {mode: incremental, watermark_field: v}\n    load: {mode: upsert, upsert_keys: [id]}\n";
         let ran = project.run(&system.load("in.parquet", "t", rest)).exits(0);
         assert_eq!(ran.stream("s")["rows_dropped"], 1, "{kind:?}");
         assert_eq!(system.rows("t"), ["1|new|2", "2|x|1"], "{kind:?}");
@@ -181,7 +195,10 @@ fn upsert_keys_become_the_primary_key_of_a_created_target() {
                  AND a.attnum = ANY(i.indkey) WHERE i.indisprimary AND i.indrelid = '{}'::regclass",
                 system.sql_name("t")
             )),
-            _ => sqlite3(&system.project.path("t.db"), "SELECT group_concat(name) FROM pragma_table_info('t') WHERE pk > 0"),
+            _ => sqlite3(
+                &system.project.path("t.db"),
+                "SELECT group_concat(name) FROM pragma_table_info('t') WHERE pk > 0",
+            ),
         };
         assert_eq!(key, "id,amount", "{kind:?}");
     }
@@ -201,7 +218,10 @@ fn a_csv_column_is_typed_only_if_every_text_comes_back() {
     project.run(&yaml).exits(0);
     let types = sqlite3(&project.path("t.db"), "SELECT group_concat(type) FROM pragma_table_info('t')");
     assert_eq!(types, "TEXT,BIGINT,DECIMAL(15,2),DATE,TEXT,TEXT");
-    assert_eq!(sqlite3(&project.path("t.db"), "SELECT zip, code FROM t WHERE n = 7 ORDER BY zip"), "00007|7\n99999|007");
+    assert_eq!(
+        sqlite3(&project.path("t.db"), "SELECT zip, code FROM t WHERE n = 7 ORDER BY zip"),
+        "00007|7\n99999|007"
+    );
 }
 
 #[test]
@@ -233,9 +253,13 @@ fn compressed_text_files_are_read_and_written() {
         );
         project.run(&yaml).exits(0);
         let path = project.path(file);
-        let lines = python(&format!("import {open},sys; print(len({open}.open(sys.argv[1]).read().splitlines()))"), &[&path.to_string_lossy()]);
+        let lines = python(
+            &format!("import {open},sys; print(len({open}.open(sys.argv[1]).read().splitlines()))"),
+            &[&path.to_string_lossy()],
+        );
         assert_eq!(lines, if file.contains("csv") { "3" } else { "2" });
-        let ran = project.dxt(&["query", &format!("SELECT id, v FROM '{file}' ORDER BY id"), "--format", "csv"]).exits(0);
+        let ran =
+            project.dxt(&["query", &format!("SELECT id, v FROM '{file}' ORDER BY id"), "--format", "csv"]).exits(0);
         assert_eq!(ran.out, "id,v\n1,1\n2,\n", "{file}");
     }
 }

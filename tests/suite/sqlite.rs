@@ -20,11 +20,17 @@ fn a_value_that_disagrees_with_its_declared_type_names_table_column_and_rowid() 
         ("BOOLEAN", "7", "7"),
     ] {
         let project = Project::new();
-        sqlite3(&project.path("t.db"), &format!("CREATE TABLE t (id INTEGER, c {declared}); INSERT INTO t VALUES (1, NULL), (2, {value})"));
+        sqlite3(
+            &project.path("t.db"),
+            &format!("CREATE TABLE t (id INTEGER, c {declared}); INSERT INTO t VALUES (1, NULL), (2, {value})"),
+        );
         let ran = read(&project, "").exits(1);
         let error = ran.stream("s")["error"].clone();
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains("column c") && message.contains("rowid 2") && message.contains(shown), "{declared}: {message}");
+        assert!(
+            message.contains("column c") && message.contains("rowid 2") && message.contains(shown),
+            "{declared}: {message}"
+        );
         let hint = error["hint"].as_str().unwrap();
         assert!(hint.contains("dtype: string") || hint.contains("as int64"), "{error}");
         read(&project, "    fields: [id, {id: c, dtype: string}]\n").exits(0);

@@ -16,9 +16,26 @@ fn generate(path: &std::path::Path) {
         let ids: Vec<i64> = (from..from + 50_000).collect();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(Int64Array::from(ids.clone()))),
-            ("amount", Arc::new(Decimal128Array::from_iter_values(ids.iter().map(|i| i128::from(i * 7 % 100_000))).with_precision_and_scale(12, 2).unwrap())),
-            ("at", Arc::new(TimestampMicrosecondArray::from_iter_values(ids.iter().map(|i| 1_700_000_000_000_000 + i * 1_000_001)))),
-            ("name", Arc::new(StringArray::from_iter(ids.iter().map(|i| (i % 10 != 0).then(|| format!("customer, \"{}\" {}", i % 977, "x".repeat((i % 40) as usize))))))),
+            (
+                "amount",
+                Arc::new(
+                    Decimal128Array::from_iter_values(ids.iter().map(|i| i128::from(i * 7 % 100_000)))
+                        .with_precision_and_scale(12, 2)
+                        .unwrap(),
+                ),
+            ),
+            (
+                "at",
+                Arc::new(TimestampMicrosecondArray::from_iter_values(
+                    ids.iter().map(|i| 1_700_000_000_000_000 + i * 1_000_001),
+                )),
+            ),
+            (
+                "name",
+                Arc::new(StringArray::from_iter(ids.iter().map(|i| {
+                    (i % 10 != 0).then(|| format!("customer, \"{}\" {}", i % 977, "x".repeat((i % 40) as usize)))
+                }))),
+            ),
         ];
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap()
     };
@@ -66,8 +83,14 @@ fn a_million_rows_pass_parquet_sqlite_parquet_postgres_csv_unchanged_in_400_mb()
     let sums = "SELECT count(*), sum(id), sum(amount), count(name), sum(length(name)), min(at), max(at)";
     let postgres = psql(&format!("{sums} FROM {table}"));
     let expected_amount: i64 = (0..ROWS).map(|i| i * 7 % 100_000).sum();
-    assert!(postgres.contains(&format!("|{}.{:02}|900000|", expected_amount / 100, expected_amount % 100)), "{postgres}");
-    let lite = sqlite3(&project.path("t.db"), "SELECT count(*), sum(id), printf('%.2f', sum(amount)), count(name), sum(length(name)) FROM t");
+    assert!(
+        postgres.contains(&format!("|{}.{:02}|900000|", expected_amount / 100, expected_amount % 100)),
+        "{postgres}"
+    );
+    let lite = sqlite3(
+        &project.path("t.db"),
+        "SELECT count(*), sum(id), printf('%.2f', sum(amount)), count(name), sum(length(name)) FROM t",
+    );
     assert!(postgres.starts_with(&lite), "{postgres} {lite}");
     let csv = project.dxt(&["query", &format!("{sums} FROM 'out.csv'"), "--format", "csv"]).exits(0).out;
     let cells: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();

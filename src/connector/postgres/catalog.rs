@@ -143,11 +143,7 @@ impl Relation {
         for row in session.rows(REFERENCES, &[&self.oid], doing).await? {
             let action: String = get(&row, 2)?;
             let follows = !matches!(action.as_str(), "a" | "r");
-            self.references.push(Reference {
-                constraint: get(&row, 0)?,
-                table: get(&row, 1)?,
-                follows,
-            });
+            self.references.push(Reference { constraint: get(&row, 0)?, table: get(&row, 1)?, follows });
         }
         Ok(())
     }
@@ -164,12 +160,7 @@ pub(super) async fn missing(session: &Session, name: &RelationName) -> Error {
             Dataset::Relation(other) => Some(other),
             _ => None,
         })
-        .map(|other| {
-            (
-                strsim::damerau_levenshtein(&wanted, &other.table().to_lowercase()),
-                other.to_string(),
-            )
-        })
+        .map(|other| (strsim::damerau_levenshtein(&wanted, &other.table().to_lowercase()), other.to_string()))
         .filter(|(distance, _)| *distance <= 1 + wanted.chars().count() / 3)
         .collect();
     near.sort();
@@ -188,10 +179,7 @@ pub(super) async fn list(session: &Session) -> Result<Vec<RelationInfo>> {
         .map(|row| {
             let parts = vec![get::<String>(row, 0)?, get::<String>(row, 1)?];
             let kind = RelationKind::parse(&get::<String>(row, 2)?).map_or("relation", RelationKind::as_str);
-            Ok(RelationInfo {
-                dataset: Dataset::Relation(RelationName { parts }),
-                kind: kind.to_string(),
-            })
+            Ok(RelationInfo { dataset: Dataset::Relation(RelationName { parts }), kind: kind.to_string() })
         })
         .collect()
 }
@@ -207,16 +195,11 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
     let statement = match session.prepare(&format!("{HEAD}{from_sql}")).await {
         Ok(statement) => statement,
         Err(e) => {
-            let place = e
-                .as_db_error()
-                .and_then(|said| said.position())
-                .map(|position| match position {
-                    tokio_postgres::error::ErrorPosition::Original(at) => place(from_sql, *at as usize, HEAD.len()),
-                    tokio_postgres::error::ErrorPosition::Internal { .. } => String::new(),
-                });
-            let error = session
-                .failed(&format!("{DOING}{}", place.unwrap_or_default()), e)
-                .await;
+            let place = e.as_db_error().and_then(|said| said.position()).map(|position| match position {
+                tokio_postgres::error::ErrorPosition::Original(at) => place(from_sql, *at as usize, HEAD.len()),
+                tokio_postgres::error::ErrorPosition::Internal { .. } => String::new(),
+            });
+            let error = session.failed(&format!("{DOING}{}", place.unwrap_or_default()), e).await;
             return Err(error.or_hint("the SQL must be one SELECT that can stand in a FROM clause"));
         }
     };
@@ -234,9 +217,7 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
         if get(row, 1)? {
             loose.insert(column.name().to_string());
         }
-        schema
-            .fields
-            .push(DxtField::new(column.name(), PgType::parse(&native).dtype()).native(SYSTEM, native));
+        schema.fields.push(DxtField::new(column.name(), PgType::parse(&native).dtype()).native(SYSTEM, native));
     }
     if schema.fields.is_empty() {
         return Err(Error::new(ErrorKind::Schema, "the source's SQL gives no columns"));
@@ -249,11 +230,7 @@ fn place(from_sql: &str, position: usize, head: usize) -> String {
     let before: String = from_sql.chars().take(position.saturating_sub(1 + head)).collect();
     let line = before.matches('\n').count();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    if line == 0 {
-        String::new()
-    } else {
-        format!(" (line {line}, column {column})")
-    }
+    if line == 0 { String::new() } else { format!(" (line {line}, column {column})") }
 }
 
 /// The name without a database in front, which may only be the one that the session is in.
@@ -272,8 +249,7 @@ fn within(name: &RelationName, database: &str) -> Result<RelationName> {
 
 /// A column of a catalog's row.
 pub(super) fn get<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T> {
-    row.try_get(index)
-        .during(ErrorKind::Connector, || "reading the catalog".into())
+    row.try_get(index).during(ErrorKind::Connector, || "reading the catalog".into())
 }
 
 #[cfg(test)]

@@ -64,16 +64,11 @@ impl Session {
     pub(super) async fn open(settings: &Settings, kind: ErrorKind) -> Result<Self> {
         let late = || {
             let seconds = settings.connect_timeout.as_secs();
-            let what = format!(
-                "cannot connect to {}: no answer within {seconds} s",
-                settings.location()
-            );
+            let what = format!("cannot connect to {}: no answer within {seconds} s", settings.location());
             Error::new(ErrorKind::Connection, what).with_hint("check host, port and firewall, or raise connect_timeout")
         };
         let driver = settings.driver();
-        let connected = timeout(settings.connect_timeout, driver.connect(NoTls))
-            .await
-            .map_err(|_| late())?;
+        let connected = timeout(settings.connect_timeout, driver.connect(NoTls)).await.map_err(|_| late())?;
         let (client, connection) = connected.map_err(|e| error::refused(&settings.location(), &settings.user, &e))?;
         let end = Arc::new(Mutex::new(None));
         let seen = end.clone();
@@ -84,15 +79,9 @@ impl Session {
             };
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         });
-        let guard = Guard {
-            task,
-            end,
-            cancel: Some(client.cancel_token()),
-        };
+        let guard = Guard { task, end, cancel: Some(client.cancel_token()) };
         let session = Self { client, guard, kind };
-        timeout(settings.connect_timeout, session.run(SETUP, "setting the session up"))
-            .await
-            .map_err(|_| late())??;
+        timeout(settings.connect_timeout, session.run(SETUP, "setting the session up")).await.map_err(|_| late())??;
         Ok(session)
     }
 

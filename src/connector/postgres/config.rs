@@ -61,15 +61,9 @@ impl Settings {
             given.value(name, value)?;
         }
         let mut get = |name: &str, variable_name: &str| {
-            given
-                .0
-                .remove(name)
-                .or_else(|| variable(variable_name))
-                .filter(|value| !value.is_empty())
+            given.0.remove(name).or_else(|| variable(variable_name)).filter(|value| !value.is_empty())
         };
-        let user = get("user", "PGUSER")
-            .or_else(|| variable("USER"))
-            .or_else(|| variable("LOGNAME"));
+        let user = get("user", "PGUSER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
         let user =
             user.ok_or_else(|| wrong("no user is given").with_hint("name one: postgresql://user@host/database"))?;
         let port = match get("port", "PGPORT") {
@@ -111,20 +105,10 @@ impl Settings {
     /// The same for the driver.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config
-            .host(&self.host)
-            .port(self.port)
-            .user(&self.user)
-            .dbname(&self.database);
-        config
-            .application_name(&self.application_name)
-            .connect_timeout(self.connect_timeout);
+        config.host(&self.host).port(self.port).user(&self.user).dbname(&self.database);
+        config.application_name(&self.application_name).connect_timeout(self.connect_timeout);
         config.keepalives(self.keepalives).keepalives_idle(self.keepalives_idle);
-        config.ssl_mode(if self.prefer_tls {
-            SslMode::Prefer
-        } else {
-            SslMode::Disable
-        });
+        config.ssl_mode(if self.prefer_tls { SslMode::Prefer } else { SslMode::Disable });
         if let Some(password) = &self.password {
             config.password(password.reveal());
         }
@@ -143,18 +127,16 @@ fn tls(mode: Option<&str>) -> Result<bool> {
     match mode {
         None | Some("prefer" | "allow") => Ok(true),
         Some("disable") => Ok(false),
-        Some(mode @ ("require" | "verify-ca" | "verify-full")) => Err(wrong(format!(
-            "sslmode={mode} needs TLS, which is not built into dxt yet"
-        ))
-        .with_hint("use sslmode=prefer on a network that you trust, or an encrypted tunnel")),
+        Some(mode @ ("require" | "verify-ca" | "verify-full")) => {
+            Err(wrong(format!("sslmode={mode} needs TLS, which is not built into dxt yet"))
+                .with_hint("use sslmode=prefer on a network that you trust, or an encrypted tunnel"))
+        }
         Some(mode) => {
             let known = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-            Err(
-                wrong(format!("unknown sslmode {mode}")).with_hint(match nearest(mode, &known) {
-                    Some(name) => format!("did you mean {name}?"),
-                    None => format!("known modes: {}", known.join(", ")),
-                }),
-            )
+            Err(wrong(format!("unknown sslmode {mode}")).with_hint(match nearest(mode, &known) {
+                Some(name) => format!("did you mean {name}?"),
+                None => format!("known modes: {}", known.join(", ")),
+            }))
         }
     }
 }
@@ -165,9 +147,7 @@ struct Given(BTreeMap<&'static str, String>);
 
 impl Given {
     fn set(&mut self, name: &str, value: String) -> Result<()> {
-        let known = PARAMETERS
-            .iter()
-            .find(|(first, others)| *first == name || others.contains(&name));
+        let known = PARAMETERS.iter().find(|(first, others)| *first == name || others.contains(&name));
         let Some((first, _)) = known else {
             return Err(unknown(name));
         };
@@ -199,14 +179,8 @@ impl Given {
         let text = named_host(text);
         let url = url::Url::parse(&text).map_err(|e| malformed(&e.to_string()))?;
         let decode = |part: &str| {
-            let text = percent_decode_str(part)
-                .decode_utf8()
-                .map_err(|_| malformed("a part is not UTF-8"))?;
-            if text.contains('\0') {
-                Err(malformed("it has a NUL"))
-            } else {
-                Ok(text.into_owned())
-            }
+            let text = percent_decode_str(part).decode_utf8().map_err(|_| malformed("a part is not UTF-8"))?;
+            if text.contains('\0') { Err(malformed("it has a NUL")) } else { Ok(text.into_owned()) }
         };
         if url.fragment().is_some() {
             return Err(malformed("it has a #"));
@@ -233,12 +207,7 @@ impl Given {
         if !database.is_empty() {
             self.set("database", decode(database)?)?;
         }
-        for pair in url
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| malformed("a parameter has no ="))?;
             if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
                 return Err(malformed("a parameter's name is not one"));
@@ -264,10 +233,8 @@ fn named_host(text: &str) -> String {
 }
 
 fn unknown(name: &str) -> Error {
-    let known: Vec<&str> = PARAMETERS
-        .iter()
-        .flat_map(|(first, others)| [*first].into_iter().chain(others.iter().copied()))
-        .collect();
+    let known: Vec<&str> =
+        PARAMETERS.iter().flat_map(|(first, others)| [*first].into_iter().chain(others.iter().copied())).collect();
     wrong(format!("unknown parameter {name} of a PostgreSQL connection")).with_hint(match nearest(name, &known) {
         Some(name) => format!("did you mean {name}?"),
         None => format!("known parameters: {}", known.join(", ")),
@@ -293,21 +260,12 @@ mod tests {
         let s = settings("postgresql+psycopg://u%40x:p%2Fw%25@db.example:6000/my%20db?connect_timeout=3").unwrap();
         assert_eq!((s.user.as_str(), s.port, s.database.as_str()), ("u@x", 6000, "my db"));
         assert_eq!(s.password.as_ref().map(Secret::reveal), Some("p/w%"));
-        assert_eq!(
-            (s.location().as_str(), s.connect_timeout.as_secs()),
-            ("db.example:6000/my db", 3)
-        );
+        assert_eq!((s.location().as_str(), s.connect_timeout.as_secs()), ("db.example:6000/my db", 3));
         assert_eq!(settings("postgresql://u@[::1]/d").unwrap().host, "::1");
-        assert_eq!(
-            settings("postgresql://u@/d?host=/tmp/socket&port=7").unwrap().host,
-            "/tmp/socket"
-        );
+        assert_eq!(settings("postgresql://u@/d?host=/tmp/socket&port=7").unwrap().host, "/tmp/socket");
         let local = settings("postgresql://u@:7/d").unwrap();
         assert_eq!((local.host.as_str(), local.port), ("localhost", 7));
-        assert_eq!(
-            settings("postgresql://u@%2Ftmp%2Fsocket/d").unwrap().host,
-            "/tmp/socket"
-        );
+        assert_eq!(settings("postgresql://u@%2Ftmp%2Fsocket/d").unwrap().host, "/tmp/socket");
     }
 
     #[test]
@@ -320,10 +278,7 @@ mod tests {
             _ => None,
         };
         let s = Settings::with_environment(&ConnectionConfig::from_url("c", "pg://me@/", "."), variable).unwrap();
-        assert_eq!(
-            (s.host.as_str(), s.port, s.user.as_str(), s.database.as_str()),
-            ("h", 7, "me", "me")
-        );
+        assert_eq!((s.host.as_str(), s.port, s.user.as_str(), s.database.as_str()), ("h", 7, "me", "me"));
         assert_eq!(s.password.as_ref().map(Secret::reveal), Some("hidden"));
     }
 
@@ -345,16 +300,10 @@ mod tests {
     fn tls_is_refused_where_it_is_demanded() {
         for mode in ["require", "verify-ca", "verify-full"] {
             let error = settings(&format!("postgresql://u@h/d?sslmode={mode}")).unwrap_err();
-            assert!(
-                error.kind() == ErrorKind::Configuration && error.message().contains("TLS"),
-                "{error}"
-            );
+            assert!(error.kind() == ErrorKind::Configuration && error.message().contains("TLS"), "{error}");
         }
         assert!(settings("postgresql://u@h/d?sslmode=disable").is_ok());
-        assert_eq!(
-            settings("postgresql://u@h/d?sslmode=requir").unwrap_err().hint(),
-            Some("did you mean require?")
-        );
+        assert_eq!(settings("postgresql://u@h/d?sslmode=requir").unwrap_err().hint(), Some("did you mean require?"));
     }
 
     #[test]

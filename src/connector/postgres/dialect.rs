@@ -40,10 +40,7 @@ impl Dialect for PostgresDialect {
             return None;
         }
         let literal = literal(native, value)?;
-        Some(Pushed {
-            sql: format!("{} {} {literal}", self.quote(&field.name), op.as_sql()),
-            exact: true,
-        })
+        Some(Pushed { sql: format!("{} {} {literal}", self.quote(&field.name), op.as_sql()), exact: true })
     }
 }
 
@@ -65,9 +62,7 @@ fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
             _ => n.to_string(),
         }),
         // Its input takes a negative number for another one.
-        PgType::Oid => integer(value)
-            .filter(|n| u32::try_from(*n).is_ok())
-            .map(|n| n.to_string()),
+        PgType::Oid => integer(value).filter(|n| u32::try_from(*n).is_ok()).map(|n| n.to_string()),
         PgType::Numeric(Some(_)) => decimal(value),
         PgType::Float4 => match value {
             ScalarValue::Float32(Some(f)) => float(f64::from(*f), &format!("{f:e}"), "real"),
@@ -96,17 +91,11 @@ fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
             Some(format!("TIME '{}'", written(|out| text::time(out, micros))?))
         }
         PgType::Timestamp(_) => match micros(value)? {
-            (micros, false) => Some(format!(
-                "TIMESTAMP '{}'",
-                written(|out| text::timestamp(out, micros, false))?
-            )),
+            (micros, false) => Some(format!("TIMESTAMP '{}'", written(|out| text::timestamp(out, micros, false))?)),
             _ => None,
         },
         PgType::TimestampTz(_) => match micros(value)? {
-            (micros, true) => Some(format!(
-                "TIMESTAMPTZ '{}'",
-                written(|out| text::timestamp(out, micros, true))?
-            )),
+            (micros, true) => Some(format!("TIMESTAMPTZ '{}'", written(|out| text::timestamp(out, micros, true))?)),
             _ => None,
         },
         PgType::Text | PgType::Varchar(_) => string(value).and_then(quote_text),
@@ -188,12 +177,10 @@ mod tests {
     }
 
     fn pushed(native: &str, op: Comparison, value: ScalarValue) -> Option<String> {
-        PostgresDialect::default()
-            .compare(&field(native), op, &value)
-            .map(|pushed| {
-                assert!(pushed.exact);
-                pushed.sql
-            })
+        PostgresDialect::default().compare(&field(native), op, &value).map(|pushed| {
+            assert!(pushed.exact);
+            pushed.sql
+        })
     }
 
     fn eq(native: &str, value: ScalarValue) -> Option<String> {
@@ -217,23 +204,11 @@ mod tests {
     #[test]
     fn literals_keep_their_value_exactly() {
         assert_eq!(eq("bigint", ScalarValue::Int64(Some(-5))).unwrap(), "\"x\" = -5");
-        assert_eq!(
-            eq("bigint", ScalarValue::Int64(Some(i64::MIN))).unwrap(),
-            "\"x\" = '-9223372036854775808'::bigint"
-        );
+        assert_eq!(eq("bigint", ScalarValue::Int64(Some(i64::MIN))).unwrap(), "\"x\" = '-9223372036854775808'::bigint");
         let cents = ScalarValue::Decimal128(Some(-1205), 12, 2);
-        assert_eq!(
-            pushed("numeric(12,2)", Comparison::GtEq, cents).unwrap(),
-            "\"x\" >= -12.05"
-        );
-        assert_eq!(
-            eq("real", ScalarValue::Float32(Some(0.1))).unwrap(),
-            "\"x\" = '1e-1'::real"
-        );
-        assert_eq!(
-            eq("date", ScalarValue::Date32(Some(19_782))).unwrap(),
-            "\"x\" = DATE '2024-02-29'"
-        );
+        assert_eq!(pushed("numeric(12,2)", Comparison::GtEq, cents).unwrap(), "\"x\" >= -12.05");
+        assert_eq!(eq("real", ScalarValue::Float32(Some(0.1))).unwrap(), "\"x\" = '1e-1'::real");
+        assert_eq!(eq("date", ScalarValue::Date32(Some(19_782))).unwrap(), "\"x\" = DATE '2024-02-29'");
         let instant = ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()));
         let sql = pushed("timestamp with time zone", Comparison::Gt, instant).unwrap();
         assert_eq!(sql, "\"x\" > TIMESTAMPTZ '1970-01-01 00:00:00.000001+00'");
@@ -261,19 +236,10 @@ mod tests {
         assert_eq!(eq("double precision", ScalarValue::Float64(Some(-0.0))), None);
         assert_eq!(eq("oid", ScalarValue::Int64(Some(-1))), None);
         assert_eq!(eq("integer", ScalarValue::Float64(Some(1.5))), None);
-        assert_eq!(
-            eq(
-                "timestamp without time zone",
-                ScalarValue::TimestampNanosecond(Some(1), None)
-            ),
-            None
-        );
+        assert_eq!(eq("timestamp without time zone", ScalarValue::TimestampNanosecond(Some(1), None)), None);
         let instant = ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()));
         assert_eq!(eq("timestamp without time zone", instant), None);
         let declared = DxtField::new("x", DxtType::String).native(SYSTEM, "integer");
-        assert_eq!(
-            PostgresDialect::default().compare(&declared, Comparison::Eq, &text("1")),
-            None
-        );
+        assert_eq!(PostgresDialect::default().compare(&declared, Comparison::Eq, &text("1")), None);
     }
 }

@@ -125,9 +125,5 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
 fn long(text: &str) -> String {
     let pieces: Vec<String> = text.lines().take(2).map(shorten).collect();
     let first = text.lines().next().unwrap_or_default();
-    if first.chars().count() <= 240 && text.lines().count() == 1 {
-        first.to_string()
-    } else {
-        pieces.join("; ")
-    }
+    if first.chars().count() <= 240 && text.lines().count() == 1 { first.to_string() } else { pieces.join("; ") }
 }

@@ -69,13 +69,7 @@ impl PostgresLoad {
             .schema
             .fields
             .iter()
-            .map(|f| {
-                relation
-                    .as_ref()
-                    .and_then(|r| r.schema.field(&f.name))
-                    .unwrap_or(f)
-                    .clone()
-            })
+            .map(|f| relation.as_ref().and_then(|r| r.schema.field(&f.name)).unwrap_or(f).clone())
             .collect();
         let encoder = Box::new(TextEncoder::new(&fields));
         let sql = format!("{} WITH (FORMAT {})", plan.copy, encoder.format());
@@ -139,9 +133,7 @@ impl PostgresLoad {
             Some(upsert) => merge(&self.session, upsert, &mut self.counts).await?,
         }
         // What is deferred to the commit would fail there; here the counts are not out yet.
-        self.session
-            .run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints")
-            .await?;
+        self.session.run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints").await?;
         self.sealed = true;
         Ok(self.counts)
     }
@@ -173,9 +165,7 @@ fn same(what: &str, rows: u64, wanted: u64) -> Result<()> {
 
 /// Merges the staging table into the target, and counts.
 async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> Result<()> {
-    session
-        .run("ANALYZE pg_temp.dxt_stage", "analysing what is staged")
-        .await?;
+    session.run("ANALYZE pg_temp.dxt_stage", "analysing what is staged").await?;
     null_keys(session, upsert).await?;
     let doing = "looking for rows of one key";
     if session.value::<bool>(&upsert.duplicates, &[], doing).await? {
@@ -183,13 +173,7 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
             Some(_) => "several rows of the load share it and the greatest watermark",
             None => "several rows of the load share it, and there is no watermark to choose by",
         };
-        refuse_keys(
-            session,
-            &upsert.tied,
-            why,
-            "make the keys name a row, or set extract's `watermark_field`",
-        )
-        .await?;
+        refuse_keys(session, &upsert.tied, why, "make the keys name a row, or set extract's `watermark_field`").await?;
         if let Some(losers) = &upsert.losers {
             counts.dropped = session.execute(losers, "choosing by the watermark").await?;
         }
@@ -212,11 +196,7 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
             if let Some(update) = update {
                 same("the update wrote", session.execute(update, "updating").await?, matched)?;
             }
-            same(
-                "the insert wrote",
-                session.execute(insert, "inserting").await?,
-                left - matched,
-            )?;
+            same("the insert wrote", session.execute(insert, "inserting").await?, left - matched)?;
         }
     }
     (counts.inserted, counts.updated) = (left - matched, matched);
@@ -240,10 +220,7 @@ async fn null_keys(session: &Session, upsert: &Upsert) -> Result<()> {
 
 async fn refuse_keys(session: &Session, sql: &str, why: &str, hint: &str) -> Result<()> {
     let rows = session.rows(sql, &[], "looking for rows of one key").await?;
-    let keys = rows
-        .iter()
-        .map(|row| get::<String>(row, 0))
-        .collect::<Result<Vec<_>>>()?;
+    let keys = rows.iter().map(|row| get::<String>(row, 0)).collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
         return Ok(());
     }
@@ -265,15 +242,10 @@ impl Load for PostgresLoad {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        let Self {
-            label, session, sealed, ..
-        } = *self;
+        let Self { label, session, sealed, .. } = *self;
         let done = match sealed {
             true => session.commit().await,
-            false => Err(Error::new(
-                ErrorKind::Loader,
-                "a load has to be sealed before its commit",
-            )),
+            false => Err(Error::new(ErrorKind::Loader, "a load has to be sealed before its commit")),
         };
         done.map_err(|e| e.context(format!("target {label}")))
     }

@@ -61,10 +61,7 @@ struct PostgresConnector {
 
 impl PostgresConnector {
     fn new(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self {
-            name: config.name.clone(),
-            settings: Arc::new(Settings::new(config)?),
-        })
+        Ok(Self { name: config.name.clone(), settings: Arc::new(Settings::new(config)?) })
     }
 
     fn during(&self, error: Error) -> Error {
@@ -87,25 +84,16 @@ impl Connector for PostgresConnector {
     }
 
     async fn test(&self) -> Result<ServerInfo> {
-        let session = Session::open(&self.settings, ErrorKind::Connection)
-            .await
-            .map_err(|e| self.during(e))?;
-        let version: String = session
-            .value("SHOW server_version", &[], "asking for the version")
-            .await?;
+        let session = Session::open(&self.settings, ErrorKind::Connection).await.map_err(|e| self.during(e))?;
+        let version: String = session.value("SHOW server_version", &[], "asking for the version").await?;
         session.close().await;
         // Distributions add their own after a blank: `15.18 (Debian 15.18-0+deb12u1)`.
         let number = version.split_whitespace().next().unwrap_or_default();
-        Ok(ServerInfo {
-            version: format!("PostgreSQL {number}"),
-            location: self.settings.location(),
-        })
+        Ok(ServerInfo { version: format!("PostgreSQL {number}"), location: self.settings.location() })
     }
 
     async fn list(&self) -> Result<Vec<RelationInfo>> {
-        let session = Session::open(&self.settings, ErrorKind::Connector)
-            .await
-            .map_err(|e| self.during(e))?;
+        let session = Session::open(&self.settings, ErrorKind::Connector).await.map_err(|e| self.during(e))?;
         let relations = catalog::list(&session).await.map_err(|e| self.during(e))?;
         session.close().await;
         Ok(relations)

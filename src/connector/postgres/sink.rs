@@ -46,23 +46,14 @@ impl PostgresLoader {
         let relation = Relation::find(&session, name, &settings.database).await?;
         let name = match &relation {
             Some(relation) => relation.name.clone(),
-            None => RelationName {
-                parts: vec![home(&session, name).await?, name.table().to_string()],
-            },
+            None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
         };
         session.close().await;
-        Ok(Self {
-            label,
-            settings,
-            name,
-            relation,
-        })
+        Ok(Self { label, settings, name, relation })
     }
 
     async fn session(&self) -> Result<Session> {
-        Session::open(&self.settings, ErrorKind::Loader)
-            .await
-            .map_err(|e| self.during(e))
+        Session::open(&self.settings, ErrorKind::Loader).await.map_err(|e| self.during(e))
     }
 
     fn during(&self, error: Error) -> Error {
@@ -76,11 +67,8 @@ async fn home(session: &Session, name: &RelationName) -> Result<String> {
     let Some(schema) = name.schema() else {
         let current: Option<String> = session.value("SELECT current_schema()::text", &[], DOING).await?;
         return current.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Loader,
-                format!("no schema of the search path can take the table {name}"),
-            )
-            .with_hint("name the target as `schema.table`")
+            Error::new(ErrorKind::Loader, format!("no schema of the search path can take the table {name}"))
+                .with_hint("name the target as `schema.table`")
         });
     };
     const EXISTS: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
@@ -88,11 +76,8 @@ async fn home(session: &Session, name: &RelationName) -> Result<String> {
         return Ok(schema.to_string());
     }
     let quoted = PostgresDialect::default().quote(schema);
-    Err(Error::new(
-        ErrorKind::Loader,
-        format!("there is no schema {schema} for the table {name}"),
-    )
-    .with_hint(format!("create it: CREATE SCHEMA {quoted}")))
+    Err(Error::new(ErrorKind::Loader, format!("there is no schema {schema} for the table {name}"))
+        .with_hint(format!("create it: CREATE SCHEMA {quoted}")))
 }
 
 #[async_trait]
@@ -114,23 +99,17 @@ impl Loader for PostgresLoader {
             check_name(&field.name)?;
             Ok(DxtField::new(&field.name, PostgresTypes.from_native(&native)?).native(SYSTEM, native))
         });
-        stored
-            .map(|stored| stored.nullable(field.nullable))
-            .map_err(|e| e.context(format!("field {}", field.name)))
+        stored.map(|stored| stored.nullable(field.nullable)).map_err(|e| e.context(format!("field {}", field.name)))
     }
 
     fn check(&self, spec: &LoadSpec) -> Result<()> {
         check(self.relation.as_ref(), spec).map_err(|e| self.during(e))?;
-        Plan::new(&self.name, self.relation.as_ref(), spec)
-            .map(|_| ())
-            .map_err(|e| self.during(e))
+        Plan::new(&self.name, self.relation.as_ref(), spec).map(|_| ()).map_err(|e| self.during(e))
     }
 
     fn statements(&self, spec: &LoadSpec) -> Vec<String> {
         // A plan that cannot be made was refused by `check`.
-        Plan::new(&self.name, self.relation.as_ref(), spec)
-            .map(|plan| plan.statements())
-            .unwrap_or_default()
+        Plan::new(&self.name, self.relation.as_ref(), spec).map(|plan| plan.statements()).unwrap_or_default()
     }
 
     async fn has_rows(&self) -> Result<bool> {
@@ -138,14 +117,8 @@ impl Loader for PostgresLoader {
             return Ok(false);
         }
         let session = self.session().await?;
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM {})",
-            PostgresDialect::default().relation(&self.name)
-        );
-        let has = session
-            .value(&sql, &[], "looking for rows")
-            .await
-            .map_err(|e| self.during(e))?;
+        let sql = format!("SELECT EXISTS (SELECT FROM {})", PostgresDialect::default().relation(&self.name));
+        let has = session.value(&sql, &[], "looking for rows").await.map_err(|e| self.during(e))?;
         session.close().await;
         Ok(has)
     }
@@ -170,10 +143,7 @@ impl Loader for PostgresLoader {
 /// The greatest value of a column of a table, as the column is read.
 pub(super) async fn greatest(session: &Session, relation: &Relation, column: &str) -> Result<Option<ScalarValue>> {
     let Some(field) = relation.schema.field(column) else {
-        return Err(Error::new(
-            ErrorKind::Schema,
-            format!("the target has no column {column} for the watermark"),
-        ));
+        return Err(Error::new(ErrorKind::Schema, format!("the target has no column {column} for the watermark")));
     };
     let doing = "asking for the watermark";
     let (sql, read) = watermark(&relation.name, field)?;
@@ -188,10 +158,7 @@ fn check_name(name: &str) -> Result<()> {
     if name.len() <= NAME_BYTES {
         return Ok(());
     }
-    let what = format!(
-        "the name {name} has {} bytes; PostgreSQL keeps {NAME_BYTES} and cuts the rest",
-        name.len()
-    );
+    let what = format!("the name {name} has {} bytes; PostgreSQL keeps {NAME_BYTES} and cuts the rest", name.len());
     Err(Error::new(ErrorKind::Schema, what).with_hint("give the field a shorter `target: {name: …}`"))
 }
 
@@ -212,12 +179,7 @@ pub(super) fn check(relation: Option<&Relation>, spec: &LoadSpec) -> Result<()> 
         let error = Error::new(ErrorKind::Loader, "an upsert needs keys");
         return Err(error.with_hint("name them: `load: {mode: upsert, upsert_keys: [id]}`"));
     }
-    for (what, column) in spec
-        .keys
-        .iter()
-        .map(|k| ("key", k))
-        .chain(spec.watermark.iter().map(|w| ("watermark", w)))
-    {
+    for (what, column) in spec.keys.iter().map(|k| ("key", k)).chain(spec.watermark.iter().map(|w| ("watermark", w))) {
         if spec.schema.field(column).is_none() {
             return wrong(format!("the {what} {column} is no column of the load"));
         }
@@ -227,23 +189,15 @@ pub(super) fn check(relation: Option<&Relation>, spec: &LoadSpec) -> Result<()> 
 
 fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
     if !matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned) {
-        let what = format!(
-            "{} is a {}, which dxt does not load",
-            relation.name,
-            relation.kind.as_str()
-        );
+        let what = format!("{} is a {}, which dxt does not load", relation.name, relation.kind.as_str());
         return Err(Error::new(ErrorKind::Schema, what).with_hint("name a table as the target"));
     }
     let known = relation.schema.names();
     let schema = |what: String| Error::new(ErrorKind::Schema, what);
     let names = |fields: Vec<&DxtField>| fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
 
-    let missing: Vec<&DxtField> = spec
-        .schema
-        .fields
-        .iter()
-        .filter(|f| relation.schema.field(&f.name).is_none())
-        .collect();
+    let missing: Vec<&DxtField> =
+        spec.schema.fields.iter().filter(|f| relation.schema.field(&f.name).is_none()).collect();
     if let Some(first) = missing.first() {
         let error = schema(format!("the target has no column {}", names(missing.clone())));
         return Err(error.with_hint(match nearest(&first.name, &known) {
@@ -252,30 +206,15 @@ fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
         }));
     }
     let in_load = |f: &&DxtField| spec.schema.field(&f.name).is_some();
-    let generated: Vec<&DxtField> = relation
-        .schema
-        .fields
-        .iter()
-        .filter(|f| f.generated)
-        .filter(in_load)
-        .collect();
+    let generated: Vec<&DxtField> = relation.schema.fields.iter().filter(|f| f.generated).filter(in_load).collect();
     if !generated.is_empty() {
         let error = schema(format!("the target generates {} itself", names(generated)));
         return Err(error.with_hint("leave it out of the stream's `fields`"));
     }
     let required = |f: &&DxtField| !f.nullable && !f.has_default && !f.generated;
-    let unfilled: Vec<&DxtField> = relation
-        .schema
-        .fields
-        .iter()
-        .filter(required)
-        .filter(|f| !in_load(f))
-        .collect();
+    let unfilled: Vec<&DxtField> = relation.schema.fields.iter().filter(required).filter(|f| !in_load(f)).collect();
     if !unfilled.is_empty() {
-        let error = schema(format!(
-            "the load has no value for {}, which the target wants NOT NULL",
-            names(unfilled)
-        ));
+        let error = schema(format!("the load has no value for {}, which the target wants NOT NULL", names(unfilled)));
         return Err(error.with_hint("add a field for it, or give the column a default"));
     }
     for field in &spec.schema.fields {
@@ -284,18 +223,12 @@ fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
         };
         if field.dtype.to_arrow() != column.dtype.to_arrow() {
             let native = column.native_in(SYSTEM).unwrap_or_default();
-            let what = format!(
-                "column {} of the target is {native}, and the load brings {}",
-                field.name, field.dtype
-            );
+            let what = format!("column {} of the target is {native}, and the load brings {}", field.name, field.dtype);
             return Err(schema(what).with_hint(format!("give the field `dtype: {}`", column.dtype.name())));
         }
         let sets_identity = spec.mode == LoadMode::Upsert && relation.always_identity.contains(&field.name);
         if sets_identity && !spec.keys.contains(&field.name) {
-            let what = format!(
-                "column {} is GENERATED ALWAYS AS IDENTITY and cannot be updated",
-                field.name
-            );
+            let what = format!("column {} is GENERATED ALWAYS AS IDENTITY and cannot be updated", field.name);
             return Err(schema(what).with_hint("leave it out of the stream's `fields`, or make it a key"));
         }
     }

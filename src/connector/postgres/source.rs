@@ -55,16 +55,10 @@ impl PostgresExtractor {
         };
         session.close().await;
         declare(&mut schema, &request.declared);
-        let source = PostgresSource {
-            settings,
-            label: format!("{connection}.{label}"),
-            dialect: PostgresDialect::new(loose),
-        };
+        let source =
+            PostgresSource { settings, label: format!("{connection}.{label}"), dialect: PostgresDialect::new(loose) };
         let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
-        Ok(Self {
-            schema,
-            provider: Arc::new(provider),
-        })
+        Ok(Self { schema, provider: Arc::new(provider) })
     }
 }
 
@@ -85,10 +79,7 @@ fn subquery(sql: &str) -> Result<String> {
         return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
     }
     if sql.contains('\0') {
-        return Err(Error::new(
-            ErrorKind::Configuration,
-            "the source's SQL has a NUL character",
-        ));
+        return Err(Error::new(ErrorKind::Configuration, "the source's SQL has a NUL character"));
     }
     // On lines of its own: the last line may end in a comment.
     Ok(format!("(\n{sql}\n) AS dxt_source"))
@@ -97,10 +88,7 @@ fn subquery(sql: &str) -> Result<String> {
 /// Reads as text what the pipeline takes as text, as its own types could refuse values: NaN, infinity.
 fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
     for field in &mut schema.fields {
-        if declared
-            .iter()
-            .any(|(name, dtype)| *name == field.name && *dtype == DxtType::String)
-        {
+        if declared.iter().any(|(name, dtype)| *name == field.name && *dtype == DxtType::String) {
             field.dtype = DxtType::String;
         }
     }
@@ -126,11 +114,7 @@ impl RemoteSource for PostgresSource {
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let decoder = CopyDecoder::new(&query.fields, query.batch_size).map_err(|e| e.context(&self.label))?;
         let schema = decoder.schema().clone();
-        let begin = Scan::Begin {
-            settings: self.settings.clone(),
-            sql: query.sql,
-            decoder,
-        };
+        let begin = Scan::Begin { settings: self.settings.clone(), sql: query.sql, decoder };
         let label = self.label.clone();
         let batches = stream::try_unfold(begin, move |scan| {
             let label = label.clone();
@@ -145,11 +129,7 @@ impl RemoteSource for PostgresSource {
 
 /// A scan between two batches. Dropped before its end, it cancels the query with its session.
 enum Scan {
-    Begin {
-        settings: Arc<Settings>,
-        sql: String,
-        decoder: CopyDecoder,
-    },
+    Begin { settings: Arc<Settings>, sql: String, decoder: CopyDecoder },
     Running(Box<Running>),
     Ended,
 }
@@ -174,17 +154,9 @@ impl Scan {
 impl Running {
     async fn begin(settings: &Settings, sql: &str, decoder: CopyDecoder) -> Result<Self> {
         let session = Session::open(settings, ErrorKind::Extractor).await?;
-        session
-            .run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning to read")
-            .await?;
-        let copy = session
-            .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query")
-            .await?;
-        Ok(Self {
-            session,
-            copy: Box::pin(copy),
-            decoder,
-        })
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning to read").await?;
+        let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
+        Ok(Self { session, copy: Box::pin(copy), decoder })
     }
 
     async fn next(mut self: Box<Self>) -> Result<Option<(RecordBatch, Scan)>> {
@@ -216,9 +188,7 @@ pub(super) async fn fetch(
     doing: &str,
 ) -> Result<Option<RecordBatch>> {
     let mut decoder = CopyDecoder::new(fields, usize::MAX)?;
-    let copy = session
-        .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), doing)
-        .await?;
+    let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), doing).await?;
     let mut copy = Box::pin(copy);
     while let Some(piece) = copy.next().await {
         match piece {
@@ -240,10 +210,7 @@ mod tests {
     #[test]
     fn sql_stands_in_a_from_clause_whatever_its_end() {
         assert_eq!(subquery("SELECT 1 ;\n ;").unwrap(), "(\nSELECT 1\n) AS dxt_source");
-        assert_eq!(
-            subquery("SELECT 1 -- one").unwrap(),
-            "(\nSELECT 1 -- one\n) AS dxt_source"
-        );
+        assert_eq!(subquery("SELECT 1 -- one").unwrap(), "(\nSELECT 1 -- one\n) AS dxt_source");
         assert_eq!(subquery(" ; ").unwrap_err().kind(), ErrorKind::Configuration);
     }
 
@@ -253,13 +220,7 @@ mod tests {
             DxtField::new("a", DxtType::Date).native("postgres", "date"),
             DxtField::new("b", DxtType::Date).native("postgres", "date"),
         ]);
-        declare(
-            &mut schema,
-            &[
-                ("a".into(), DxtType::String),
-                ("b".into(), DxtType::Timestamp { precision: 6 }),
-            ],
-        );
+        declare(&mut schema, &[("a".into(), DxtType::String), ("b".into(), DxtType::Timestamp { precision: 6 })]);
         assert_eq!(schema.fields[0].dtype, DxtType::String);
         assert_eq!(schema.fields[0].native_in("postgres"), Some("date"));
         assert_eq!(schema.fields[1].dtype, DxtType::Date);

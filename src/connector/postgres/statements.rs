@@ -66,11 +66,7 @@ impl Plan {
             _ => Vec::new(),
         };
         let truncates = empty.iter().any(|sql| sql.starts_with("TRUNCATE"));
-        let mode = if truncates {
-            "ACCESS EXCLUSIVE"
-        } else {
-            "SHARE ROW EXCLUSIVE"
-        };
+        let mode = if truncates { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
         let into = if spec.mode == LoadMode::Upsert { STAGED } else { &name };
         let columns = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
@@ -132,10 +128,7 @@ fn create(name: &str, spec: &LoadSpec) -> Result<String> {
         items.push(format!("{} {native}{not_null}", dialect.quote(&field.name)));
     }
     if !spec.keys.is_empty() {
-        items.push(format!(
-            "PRIMARY KEY ({})",
-            list(spec.keys.iter().map(String::as_str), "")
-        ));
+        items.push(format!("PRIMARY KEY ({})", list(spec.keys.iter().map(String::as_str), "")));
     }
     Ok(format!("CREATE TABLE {name} ({})", items.join(", ")))
 }
@@ -154,10 +147,7 @@ pub(super) fn watermark(target: &RelationName, field: &DxtField) -> Result<(Stri
     };
     if !followed {
         let native = field.native.as_ref().map_or("unknown", |n| n.name.as_str());
-        let what = format!(
-            "column {} of {target} is of type {native}, which cannot be a watermark",
-            field.name
-        );
+        let what = format!("column {} of {target} is of type {native}, which cannot be a watermark", field.name);
         return Err(Error::new(ErrorKind::TypeMapping, what)
             .with_hint("take a column of an integer, numeric(p,s), date, timestamp or text type"));
     }
@@ -171,11 +161,7 @@ pub(super) fn watermark(target: &RelationName, field: &DxtField) -> Result<(Stri
         _ => ordered(field, ""),
     };
     let relation = dialect.relation(target);
-    let values = [
-        ("value", value.as_str()),
-        ("column", column.as_str()),
-        ("target", relation.as_str()),
-    ];
+    let values = [("value", value.as_str()), ("column", column.as_str()), ("target", relation.as_str())];
     Ok((render(WATERMARK, &values), read))
 }
 
@@ -190,10 +176,7 @@ pub(super) fn ordered(field: &DxtField, alias: &str) -> String {
 
 pub(super) fn list<'a>(columns: impl Iterator<Item = &'a str>, alias: &str) -> String {
     let dialect = PostgresDialect::default();
-    columns
-        .map(|column| format!("{alias}{}", dialect.quote(column)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    columns.map(|column| format!("{alias}{}", dialect.quote(column))).collect::<Vec<_>>().join(", ")
 }
 
 /// Fills a template's `{names}` in one pass, so that a value with braces stays as it is; its comments are left out.
@@ -223,9 +206,7 @@ mod tests {
 
     fn schema() -> DxtSchema {
         DxtSchema::new(vec![
-            DxtField::new("id", DxtType::Int64)
-                .native(SYSTEM, "bigint")
-                .nullable(false),
+            DxtField::new("id", DxtType::Int64).native(SYSTEM, "bigint").nullable(false),
             DxtField::new("na\"me", DxtType::String).native(SYSTEM, "character varying(20)"),
         ])
     }
@@ -234,11 +215,7 @@ mod tests {
         LoadSpec {
             mode,
             schema: schema(),
-            keys: if mode == LoadMode::Upsert {
-                vec!["id".into()]
-            } else {
-                Vec::new()
-            },
+            keys: if mode == LoadMode::Upsert { vec!["id".into()] } else { Vec::new() },
             watermark: None,
             expected_watermark: None,
             run_id: "r".into(),
@@ -260,9 +237,7 @@ mod tests {
     }
 
     fn name() -> RelationName {
-        RelationName {
-            parts: vec!["public".into(), "t".into()],
-        }
+        RelationName { parts: vec!["public".into(), "t".into()] }
     }
 
     fn statements(relation: Option<&Relation>, spec: &LoadSpec) -> Vec<String> {
@@ -294,30 +269,14 @@ mod tests {
         );
         let mut deleting = spec(LoadMode::Replace);
         deleting.options.insert("replace_strategy".into(), json!("delete"));
-        assert_eq!(
-            statements(Some(&relation), &deleting)[1],
-            "DELETE FROM \"public\".\"t\""
-        );
-        let reference = Reference {
-            constraint: "fk".into(),
-            table: "lines".into(),
-            follows: false,
-        };
+        assert_eq!(statements(Some(&relation), &deleting)[1], "DELETE FROM \"public\".\"t\"");
+        let reference = Reference { constraint: "fk".into(), table: "lines".into(), follows: false };
         relation.references.push(reference);
         let all = statements(Some(&relation), &spec(LoadMode::Replace));
-        assert_eq!(
-            all[1..3],
-            [
-                "SET CONSTRAINTS ALL DEFERRED".to_string(),
-                "DELETE FROM \"public\".\"t\"".into()
-            ]
-        );
+        assert_eq!(all[1..3], ["SET CONSTRAINTS ALL DEFERRED".to_string(), "DELETE FROM \"public\".\"t\"".into()]);
         relation.references[0].follows = true;
         let error = Plan::new(&name(), Some(&relation), &spec(LoadMode::Replace)).unwrap_err();
-        assert!(
-            error.message().contains("lines") && error.message().contains("fk"),
-            "{error}"
-        );
+        assert!(error.message().contains("lines") && error.message().contains("fk"), "{error}");
     }
 
     #[test]
@@ -325,20 +284,11 @@ mod tests {
         let mut relation = relation();
         let all = statements(Some(&relation), &spec(LoadMode::Upsert));
         let merge = all.last().unwrap();
-        assert!(
-            merge.contains("ON CONFLICT (\"id\") DO UPDATE SET \"id\" = EXCLUDED.\"id\""),
-            "{merge}"
-        );
-        assert!(
-            all.iter()
-                .any(|sql| sql.starts_with("COPY pg_temp.dxt_stage (\"id\", \"na\"\"me\")"))
-        );
+        assert!(merge.contains("ON CONFLICT (\"id\") DO UPDATE SET \"id\" = EXCLUDED.\"id\""), "{merge}");
+        assert!(all.iter().any(|sql| sql.starts_with("COPY pg_temp.dxt_stage (\"id\", \"na\"\"me\")")));
         relation.unique.clear();
         let all = statements(Some(&relation), &spec(LoadMode::Upsert));
-        assert!(
-            all[all.len() - 2].starts_with("UPDATE") && all[all.len() - 1].starts_with("INSERT"),
-            "{all:?}"
-        );
+        assert!(all[all.len() - 2].starts_with("UPDATE") && all[all.len() - 1].starts_with("INSERT"), "{all:?}");
     }
 
     #[test]
@@ -346,10 +296,7 @@ mod tests {
         let mut keys = spec(LoadMode::Upsert);
         keys.schema.fields.truncate(1);
         let all = statements(Some(&relation()), &keys);
-        assert!(
-            all.last().unwrap().ends_with("ON CONFLICT (\"id\") DO NOTHING"),
-            "{all:?}"
-        );
+        assert!(all.last().unwrap().ends_with("ON CONFLICT (\"id\") DO NOTHING"), "{all:?}");
     }
 
     #[test]
@@ -357,32 +304,20 @@ mod tests {
         let mut wrong = spec(LoadMode::Append);
         wrong.options.insert("replace_stratgy".into(), json!("delete"));
         let error = Plan::new(&name(), None, &wrong).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.hint()),
-            (ErrorKind::Configuration, Some("did you mean replace_strategy?"))
-        );
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Configuration, Some("did you mean replace_strategy?")));
     }
 
     #[test]
     fn a_name_with_braces_is_not_taken_for_a_template() {
-        assert_eq!(
-            render("-- why\nSELECT {a}, {b}", &[("a", "\"{b}\""), ("b", "2")]),
-            "SELECT \"{b}\", 2"
-        );
+        assert_eq!(render("-- why\nSELECT {a}, {b}", &[("a", "\"{b}\""), ("b", "2")]), "SELECT \"{b}\", 2");
     }
 
     #[test]
     fn a_watermark_of_text_goes_by_bytes_and_others_have_to_be_ordered() {
         let field = |native: &str| DxtField::new("w", PgType::parse(native).dtype()).native(SYSTEM, native);
         let sql = |native| watermark(&name(), &field(native)).map(|(sql, _)| sql);
-        assert_eq!(
-            sql("text").unwrap(),
-            "SELECT max(\"w\" COLLATE \"C\") AS \"w\" FROM \"public\".\"t\""
-        );
-        assert_eq!(
-            sql("integer").unwrap(),
-            "SELECT max(\"w\") AS \"w\" FROM \"public\".\"t\""
-        );
+        assert_eq!(sql("text").unwrap(), "SELECT max(\"w\" COLLATE \"C\") AS \"w\" FROM \"public\".\"t\"");
+        assert_eq!(sql("integer").unwrap(), "SELECT max(\"w\") AS \"w\" FROM \"public\".\"t\"");
         for native in ["numeric", "boolean", "jsonb", "interval", "integer[]"] {
             assert_eq!(sql(native).unwrap_err().kind(), ErrorKind::TypeMapping, "{native}");
         }

@@ -94,15 +94,9 @@ impl PgType {
             Self::Json | Self::Jsonb => DxtType::Json,
             Self::Bytea => DxtType::Binary,
             Self::Date => DxtType::Date,
-            Self::Time(digits) => DxtType::Time {
-                precision: units(digits),
-            },
-            Self::Timestamp(digits) => DxtType::Timestamp {
-                precision: units(digits),
-            },
-            Self::TimestampTz(digits) => DxtType::TimestampTz {
-                precision: units(digits),
-            },
+            Self::Time(digits) => DxtType::Time { precision: units(digits) },
+            Self::Timestamp(digits) => DxtType::Timestamp { precision: units(digits) },
+            Self::TimestampTz(digits) => DxtType::TimestampTz { precision: units(digits) },
             Self::Numeric(None)
             | Self::Text
             | Self::Varchar(_)
@@ -140,21 +134,9 @@ fn split(native: &str) -> Option<(String, Vec<i64>)> {
         return None;
     }
     let (head, tail) = native.split_once('(').unwrap_or((native, ""));
-    let (numbers, tail) = if tail.is_empty() {
-        ("", "")
-    } else {
-        tail.split_once(')')?
-    };
-    let args = numbers
-        .split(',')
-        .map(str::trim)
-        .filter(|n| !n.is_empty())
-        .map(|n| n.parse::<i64>().ok());
-    let words: Vec<String> = head
-        .split_whitespace()
-        .chain(tail.split_whitespace())
-        .map(str::to_lowercase)
-        .collect();
+    let (numbers, tail) = if tail.is_empty() { ("", "") } else { tail.split_once(')')? };
+    let args = numbers.split(',').map(str::trim).filter(|n| !n.is_empty()).map(|n| n.parse::<i64>().ok());
+    let words: Vec<String> = head.split_whitespace().chain(tail.split_whitespace()).map(str::to_lowercase).collect();
     Some((words.join(" "), args.collect::<Option<_>>()?))
 }
 
@@ -164,10 +146,7 @@ fn decimal(precision: u16, scale: i16) -> Option<DxtType> {
     let digits = i32::from(precision) - i32::from(scale).min(0);
     let scale = i32::from(scale).max(0);
     let precision = u8::try_from(digits.max(scale)).ok().filter(|p| (1..=76).contains(p))?;
-    Some(DxtType::Decimal {
-        precision,
-        scale: i8::try_from(scale).ok()?,
-    })
+    Some(DxtType::Decimal { precision, scale: i8::try_from(scale).ok()? })
 }
 
 /// The fewest fractional digits that DXT counts in and that hold `digits`.
@@ -256,11 +235,8 @@ fn with_digits(name: &str, precision: u8, zone: &str) -> String {
 /// Refuses what cannot be a type's name, as the text goes into DDL as it stands.
 fn check_spelling(native: &str) -> Result<()> {
     let wrong = || {
-        Error::new(
-            ErrorKind::TypeMapping,
-            format!("`{native}` is not the name of a PostgreSQL type"),
-        )
-        .with_hint("write the type alone, such as varchar(20) or numeric(12,2)")
+        Error::new(ErrorKind::TypeMapping, format!("`{native}` is not the name of a PostgreSQL type"))
+            .with_hint("write the type alone, such as varchar(20) or numeric(12,2)")
     };
     let (mut depth, mut quoted) = (0u32, false);
     for c in native.chars() {
@@ -276,11 +252,7 @@ fn check_spelling(native: &str) -> Result<()> {
             _ => return Err(wrong()),
         }
     }
-    if quoted || depth > 0 || native.trim().is_empty() || native.contains("--") {
-        Err(wrong())
-    } else {
-        Ok(())
-    }
+    if quoted || depth > 0 || native.trim().is_empty() || native.contains("--") { Err(wrong()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -322,15 +294,7 @@ mod tests {
 
     #[test]
     fn types_without_a_decoder_are_text() {
-        for name in [
-            "integer[]",
-            "public.mood",
-            "interval",
-            "time with time zone",
-            "\"integer\"",
-            "money",
-            "bit(3)",
-        ] {
+        for name in ["integer[]", "public.mood", "interval", "time with time zone", "\"integer\"", "money", "bit(3)"] {
             assert_eq!(dtype(name), "string", "{name}");
             assert!(!PgType::parse(name).is_binary(), "{name}");
         }
@@ -348,32 +312,14 @@ mod tests {
 
     #[test]
     fn finer_time_than_microseconds_is_stored_as_microseconds() {
-        assert_eq!(
-            native(DxtField::new("a", DxtType::Timestamp { precision: 9 })),
-            "timestamp without time zone"
-        );
-        assert_eq!(
-            native(DxtField::new("a", DxtType::TimestampTz { precision: 3 })),
-            "timestamp(3) with time zone"
-        );
+        assert_eq!(native(DxtField::new("a", DxtType::Timestamp { precision: 9 })), "timestamp without time zone");
+        assert_eq!(native(DxtField::new("a", DxtType::TimestampTz { precision: 3 })), "timestamp(3) with time zone");
     }
 
     #[test]
     fn text_that_could_leave_the_column_list_is_no_type() {
-        for text in [
-            "int); DROP TABLE x; --",
-            "int, b int",
-            "int DEFAULT 'x'",
-            "",
-            "\"open",
-            "int)",
-            "a--b",
-        ] {
-            assert_eq!(
-                PostgresTypes.from_native(text).unwrap_err().kind(),
-                ErrorKind::TypeMapping,
-                "{text}"
-            );
+        for text in ["int); DROP TABLE x; --", "int, b int", "int DEFAULT 'x'", "", "\"open", "int)", "a--b"] {
+            assert_eq!(PostgresTypes.from_native(text).unwrap_err().kind(), ErrorKind::TypeMapping, "{text}");
         }
         assert!(PostgresTypes.from_native("\"odd (type\"").is_ok());
         assert!(PostgresTypes.from_native("geography(Point,4326)").is_ok());

@@ -60,20 +60,12 @@ impl Upsert {
         let always = |column: &str| relation.is_some_and(|r| r.always_identity.contains(column));
         // Keys are set as well: two that are equal may still be written differently (1.0 and 1.00).
         let only_keys = columns.iter().all(|column| key_list.contains(column));
-        let set: Vec<&str> = columns
-            .iter()
-            .copied()
-            .filter(|column| !only_keys && !always(column))
-            .collect();
+        let set: Vec<&str> = columns.iter().copied().filter(|column| !only_keys && !always(column)).collect();
 
         let (named, staged) = (list(columns.iter().copied(), ""), list(columns.iter().copied(), "s."));
         let (keys, conflict) = (list(key_list.iter().copied(), "s."), list(key_list.iter().copied(), ""));
         let each = |columns: &[&str], separator: &str, write: &dyn Fn(&str) -> String| {
-            columns
-                .iter()
-                .map(|column| write(&dialect.quote(column)))
-                .collect::<Vec<_>>()
-                .join(separator)
+            columns.iter().map(|column| write(&dialect.quote(column))).collect::<Vec<_>>().join(separator)
         };
         let matching = each(&key_list, " AND ", &|c| format!("t.{c} = s.{c}"));
         let counts = each(&key_list, ", ", &|c| format!("count(*) FILTER (WHERE s.{c} IS NULL)"));
@@ -86,11 +78,7 @@ impl Upsert {
         };
         let watermark = spec.watermark.as_deref().and_then(|name| spec.schema.field(name));
         let order = watermark.map(|field| format!("ORDER BY {} DESC NULLS LAST", ordered(field, "s.")));
-        let overriding = if columns.iter().any(|c| always(c)) {
-            "OVERRIDING SYSTEM VALUE"
-        } else {
-            ""
-        };
+        let overriding = if columns.iter().any(|c| always(c)) { "OVERRIDING SYSTEM VALUE" } else { "" };
         let values = [
             ("target", target),
             ("columns", &named),
@@ -143,8 +131,5 @@ fn shown(keys: &[&str]) -> String {
         let label = quote_text(&format!("{key}=")).unwrap_or_else(|| "''".into());
         format!("{label} || s.{}::text", dialect.quote(key))
     };
-    format!(
-        "concat_ws(', ', {})",
-        keys.iter().map(one).collect::<Vec<_>>().join(", ")
-    )
+    format!("concat_ws(', ', {})", keys.iter().map(one).collect::<Vec<_>>().join(", "))
 }

@@ -56,9 +56,7 @@ pub fn to_sql(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Optio
         Expr::IsNotNull(inner) => {
             Some(Pushed { sql: format!("{} IS NOT NULL", column(field(inner, schema)?, dialect)), exact: true })
         }
-        Expr::Column(_) => {
-            compare(field(filter, schema)?, Comparison::Eq, &ScalarValue::Boolean(Some(true)), dialect)
-        }
+        Expr::Column(_) => compare(field(filter, schema)?, Comparison::Eq, &ScalarValue::Boolean(Some(true)), dialect),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@ mod filter;
 mod scan;
 mod table;
 
-
 use std::fmt::Debug;
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use super::client::Client;
 use super::sink::SqliteLoader;
 use super::source::SqliteSource;
 use super::types::SYSTEM;
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource};
+use crate::connector::sql::{RemoteQuery, RemoteSource};
 use crate::connector::{Dataset, ExtractRequest, LoadCounts, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, DxtField, DxtSchema, DxtType, LoadMode, Options, RelationName};

@@ -68,7 +68,9 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
         (a, b) if a == b => true,
         (DataType::List(a), DataType::List(b)) => can_cast(a.data_type(), b.data_type()),
         (DataType::Struct(a), DataType::Struct(b)) => {
-            let member = |f: &arrow::datatypes::FieldRef| b.find(f.name()).is_some_and(|(_, t)| can_cast(f.data_type(), t.data_type()));
+            let member = |f: &arrow::datatypes::FieldRef| {
+                b.find(f.name()).is_some_and(|(_, t)| can_cast(f.data_type(), t.data_type()))
+            };
             a.len() == b.len() && a.iter().all(member)
         }
         (a, b) if a.is_nested() || b.is_nested() => is_text(a) || is_text(b),
@@ -166,10 +168,13 @@ fn lossy(array: &dyn Array, row: usize, to: &DataType, field: &str) -> Error {
 }
 
 fn misfit(value: &str, to: &DataType, field: &str) -> Error {
-    Error::new(ErrorKind::Validation, format!("field {field}: the value {value} does not fit {} exactly", type_name(to)))
-        .with_hint(format!(
-            "give {field} a wider type in `fields` (or `dtype: string`), or shape the value with a source expression"
-        ))
+    Error::new(
+        ErrorKind::Validation,
+        format!("field {field}: the value {value} does not fit {} exactly", type_name(to)),
+    )
+    .with_hint(format!(
+        "give {field} a wider type in `fields` (or `dtype: string`), or shape the value with a source expression"
+    ))
 }
 
 fn no_cast(from: &DataType, to: &DataType, field: &str) -> Error {

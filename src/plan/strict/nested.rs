@@ -103,9 +103,9 @@ fn fits(value: &serde_json::Value, to: &DataType) -> bool {
     match (value, to) {
         (Value::Null, _) => true,
         (Value::Array(items), DataType::List(item)) => items.iter().all(|v| fits(v, item.data_type())),
-        (Value::Object(map), DataType::Struct(fields)) => map
-            .iter()
-            .all(|(key, v)| fields.iter().any(|f| f.name() == key && fits(v, f.data_type()))),
+        (Value::Object(map), DataType::Struct(fields)) => {
+            map.iter().all(|(key, v)| fields.iter().any(|f| f.name() == key && fits(v, f.data_type())))
+        }
         (Value::Array(_) | Value::Object(_), _) | (_, DataType::List(_) | DataType::Struct(_)) => false,
         (Value::Number(n), t) if t.is_integer() => n.is_i64() || n.is_u64(),
         _ => true,

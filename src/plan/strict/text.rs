@@ -25,8 +25,8 @@ pub(super) fn parse(texts: &StringArray, to: &DataType, field: &str) -> Result<A
         }
     }
     let options = CastOptions { safe: true, format_options: FormatOptions::new() };
-    let result = cast_with_options(&trimmed, to, &options)
-        .map_err(|e| no_cast(&DataType::Utf8, to, field).with_source(e))?;
+    let result =
+        cast_with_options(&trimmed, to, &options).map_err(|e| no_cast(&DataType::Utf8, to, field).with_source(e))?;
     match (0..texts.len()).find(|i| result.is_null(*i) && texts.is_valid(*i)) {
         Some(row) => Err(misfit(&shorten(texts.value(row)), to, field)),
         None => Ok(result),

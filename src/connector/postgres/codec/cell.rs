@@ -43,23 +43,13 @@ impl Limits {
         let step = |digits: u8| (digits < 6).then(|| 10i64.pow(6 - u32::from(digits)));
         let native = field.native_in(SYSTEM);
         match native.map(PgType::parse) {
-            Some(PgType::Name) => Self {
-                bytes: Some(63),
-                ..Self::default()
-            },
+            Some(PgType::Name) => Self { bytes: Some(63), ..Self::default() },
             // In quotes it is another type than char: one byte.
-            _ if native == Some("\"char\"") => Self {
-                bytes: Some(1),
-                ..Self::default()
-            },
-            Some(PgType::Varchar(characters) | PgType::Char(characters)) => Self {
-                characters,
-                ..Self::default()
-            },
-            Some(PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits)) => Self {
-                micros: step(digits),
-                ..Self::default()
-            },
+            _ if native == Some("\"char\"") => Self { bytes: Some(1), ..Self::default() },
+            Some(PgType::Varchar(characters) | PgType::Char(characters)) => Self { characters, ..Self::default() },
+            Some(PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits)) => {
+                Self { micros: step(digits), ..Self::default() }
+            }
             Some(PgType::Numeric(Some((_, scale)))) => Self {
                 tens: (scale < 0).then(|| 10i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX)),
                 fraction: Some(usize::try_from(scale).unwrap_or(0)),
@@ -179,22 +169,12 @@ impl<'a> Cell<'a> {
             Self::Micros(a, instant) => return stamp(a.value(row), 1, *instant, limits, out),
             Self::Nanos(a, instant) => return stamp(nanos(a.value(row))?, 1, *instant, limits, out),
         };
-        written.map_err(|fmt::Error| Wrong {
-            value: String::new(),
-            why: "it cannot be written".into(),
-            hint: CAST,
-        })
+        written.map_err(|fmt::Error| Wrong { value: String::new(), why: "it cannot be written".into(), hint: CAST })
     }
 }
 
 fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
-    let wrong = |why: String| {
-        Err(Wrong {
-            value: format!("{value:?}"),
-            why,
-            hint: CAST,
-        })
-    };
+    let wrong = |why: String| Err(Wrong { value: format!("{value:?}"), why, hint: CAST });
     if let Some(most) = limits.characters {
         // Bytes are never fewer than characters, so that most texts need no count.
         if value.len() > most as usize && value.chars().count() > most as usize {
@@ -205,10 +185,7 @@ fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong>
         return wrong(format!("the column has room for {most} bytes"));
     }
     if let Some(most) = limits.fraction {
-        let fraction = value
-            .split_once('.')
-            .map_or("", |(_, fraction)| fraction)
-            .trim_end_matches('0');
+        let fraction = value.split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
         if fraction.len() > most || value.contains(['e', 'E']) {
             return wrong(format!("the column keeps {most} digits after the point"));
         }
@@ -224,11 +201,7 @@ fn tens(value: i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {
     match limits.tens {
         Some(unit) if scale == 0 && value.checked_rem(i256::from_i128(unit)) != Some(i256::ZERO) => {
             let why = format!("the column keeps multiples of {unit}");
-            Err(Wrong {
-                value: value.to_string(),
-                why,
-                hint: CAST,
-            })
+            Err(Wrong { value: value.to_string(), why, hint: CAST })
         }
         _ => Ok(()),
     }
@@ -239,11 +212,7 @@ fn nanos(value: i64) -> Result<i64, Wrong> {
     if value % 1_000 == 0 {
         Ok(value / 1_000)
     } else {
-        Err(Wrong {
-            value: format!("{value} ns"),
-            why: why(),
-            hint: CAST,
-        })
+        Err(Wrong { value: format!("{value} ns"), why: why(), hint: CAST })
     }
 }
 
@@ -254,15 +223,8 @@ fn coarse(micros: i64, limits: &Limits) -> Option<String> {
 
 fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
     let value = || format!("a time of {count} units since midnight");
-    let Some(micros) = count
-        .checked_mul(unit)
-        .filter(|micros| (0..DAY_MICROS).contains(micros))
-    else {
-        return Err(Wrong {
-            value: value(),
-            why: "it is outside of the day".into(),
-            hint: CAST,
-        });
+    let Some(micros) = count.checked_mul(unit).filter(|micros| (0..DAY_MICROS).contains(micros)) else {
+        return Err(Wrong { value: value(), why: "it is outside of the day".into(), hint: CAST });
     };
     written(out, limits, micros, |out| text::time(out, micros))
 }
@@ -270,11 +232,7 @@ fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Result<()
 fn stamp(count: i64, unit: i64, instant: bool, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
     let value = || format!("a timestamp of {count} units since 1970");
     let Some(micros) = count.checked_mul(unit) else {
-        return Err(Wrong {
-            value: value(),
-            why: "PostgreSQL's timestamps end before it".into(),
-            hint: CAST,
-        });
+        return Err(Wrong { value: value(), why: "PostgreSQL's timestamps end before it".into(), hint: CAST });
     };
     written(out, limits, micros, |out| text::timestamp(out, micros, instant))
 }
@@ -291,10 +249,6 @@ fn written(
     let why = coarse(micros, limits).or_else(|| done.is_err().then(|| "it cannot be written".to_string()));
     match why {
         None => Ok(()),
-        Some(why) => Err(Wrong {
-            value: String::from_utf8_lossy(&out[from..]).into_owned(),
-            why,
-            hint: CAST,
-        }),
+        Some(why) => Err(Wrong { value: String::from_utf8_lossy(&out[from..]).into_owned(), why, hint: CAST }),
     }
 }

@@ -104,9 +104,9 @@ impl Column {
                 }
                 DxtType::Binary => Cells::Bytea(BinaryBuilder::new()),
                 DxtType::Date => Cells::Date(Int32Builder::new()),
-                DxtType::Time {
-                    precision: precision @ 0..=3,
-                } => Cells::Time32(Int32Builder::new(), micros(*precision)),
+                DxtType::Time { precision: precision @ 0..=3 } => {
+                    Cells::Time32(Int32Builder::new(), micros(*precision))
+                }
                 DxtType::Time { .. } => Cells::Time64(Int64Builder::new()),
                 DxtType::Timestamp { precision } | DxtType::TimestampTz { precision } => {
                     let unit = if *precision > 3 { 1 } else { micros(*precision) };
@@ -116,11 +116,7 @@ impl Column {
             },
             (None, _) => return Err(undecodable(field)),
         };
-        Ok(Self {
-            name: field.name.clone(),
-            data_type,
-            cells,
-        })
+        Ok(Self { name: field.name.clone(), data_type, cells })
     }
 
     /// Appends a NULL.
@@ -134,17 +130,13 @@ impl Column {
     /// Names the column, and the value where it is one that dxt's type cannot hold.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         push(&mut self.cells, bytes).map_err(|wrong| match wrong {
-            CellError::Malformed(what) => Error::new(
-                ErrorKind::Extractor,
-                format!("column {}: the server sent {what}", self.name),
-            ),
+            CellError::Malformed(what) => {
+                Error::new(ErrorKind::Extractor, format!("column {}: the server sent {what}", self.name))
+            }
             CellError::Value { value, why } => {
                 let value = super::shorten(&value);
-                Error::new(
-                    ErrorKind::Validation,
-                    format!("column {}: {value} cannot be read: {why}", self.name),
-                )
-                .with_hint("declare the field with `dtype: string` to take such values as text")
+                Error::new(ErrorKind::Validation, format!("column {}: {value} cannot be read: {why}", self.name))
+                    .with_hint("declare the field with `dtype: string` to take such values as text")
             }
         })
     }
@@ -156,29 +148,18 @@ impl Column {
             return Ok(array);
         }
         // The same integers, as dates, times and decimals of this column.
-        Ok(make_array(
-            array
-                .into_data()
-                .into_builder()
-                .data_type(self.data_type.clone())
-                .build()?,
-        ))
+        Ok(make_array(array.into_data().into_builder().data_type(self.data_type.clone()).build()?))
     }
 }
 
 fn undecodable(field: &DxtField) -> Error {
     let native = field.native.as_ref().map_or("unknown", |n| n.name.as_str());
-    let what = format!(
-        "column {}: PostgreSQL's type {native} cannot be read as {}",
-        field.name, field.dtype
-    );
+    let what = format!("column {}: PostgreSQL's type {native} cannot be read as {}", field.name, field.dtype);
     Error::new(ErrorKind::TypeMapping, what)
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], CellError> {
-    bytes
-        .try_into()
-        .map_err(|_| CellError::Malformed("a value of the wrong length"))
+    bytes.try_into().map_err(|_| CellError::Malformed("a value of the wrong length"))
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, CellError> {
@@ -233,19 +214,14 @@ fn uuid(out: &mut StringBuilder, bytes: [u8; 16]) {
 
 fn endless(positive: bool) -> CellError {
     let value = if positive { "infinity" } else { "-infinity" };
-    CellError::Value {
-        value: value.into(),
-        why: "dxt's dates and timestamps have no such value",
-    }
+    CellError::Value { value: value.into(), why: "dxt's dates and timestamps have no such value" }
 }
 
 fn days(since_2000: i32) -> Result<i32, CellError> {
     match since_2000 {
         i32::MAX => Err(endless(true)),
         i32::MIN => Err(endless(false)),
-        days => days
-            .checked_add(EPOCH_DAYS)
-            .ok_or(CellError::Malformed("a date out of range")),
+        days => days.checked_add(EPOCH_DAYS).ok_or(CellError::Malformed("a date out of range")),
     }
 }
 
@@ -264,10 +240,7 @@ fn micros(since_2000: i64) -> Result<i64, CellError> {
 fn midnight(micros: i64) -> Result<i64, CellError> {
     match micros {
         0..DAY_MICROS => Ok(micros),
-        DAY_MICROS => Err(CellError::Value {
-            value: "24:00:00".into(),
-            why: "dxt's times end before it",
-        }),
+        DAY_MICROS => Err(CellError::Value { value: "24:00:00".into(), why: "dxt's times end before it" }),
         _ => Err(CellError::Malformed("a time past the day")),
     }
 }

@@ -139,10 +139,7 @@ impl CopyDecoder {
         }
         if usize::try_from(count).ok() != Some(self.columns.len()) {
             let wanted = self.columns.len();
-            return Err(broken(format!(
-                "row {} has {count} fields, not {wanted}",
-                self.rows + 1
-            )));
+            return Err(broken(format!("row {} has {count} fields, not {wanted}", self.rows + 1)));
         }
         // First only look whether the whole tuple is there, so that no column is ever ahead of another.
         let mut length = 2;
@@ -180,11 +177,7 @@ impl CopyDecoder {
 
     fn take(&mut self) -> Result<RecordBatch> {
         let doing = || "making a batch of what the server sent".to_string();
-        let arrays = self
-            .columns
-            .iter_mut()
-            .map(Column::take)
-            .collect::<std::result::Result<Vec<_>, _>>();
+        let arrays = self.columns.iter_mut().map(Column::take).collect::<std::result::Result<Vec<_>, _>>();
         let arrays = arrays.during(ErrorKind::Extractor, doing)?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         (self.rows, self.bytes) = (0, 0);
@@ -212,10 +205,7 @@ mod tests {
     }
 
     fn fields() -> Vec<DxtField> {
-        vec![
-            field("id", "integer", DxtType::Int32),
-            field("note", "text", DxtType::String),
-        ]
+        vec![field("id", "integer", DxtType::Int32), field("note", "text", DxtType::String)]
     }
 
     fn header() -> Vec<u8> {
@@ -314,22 +304,11 @@ mod tests {
         assert_eq!(date.column(0).as_primitive::<Date32Type>().value(0), 10_956);
         let stamp = DxtType::Timestamp { precision: 6 };
         let stamp = one("timestamp without time zone", stamp, &1i64.to_be_bytes()).unwrap();
-        assert_eq!(
-            stamp.column(0).as_primitive::<TimestampMicrosecondType>().value(0),
-            EPOCH + 1
-        );
+        assert_eq!(stamp.column(0).as_primitive::<TimestampMicrosecondType>().value(0), EPOCH + 1);
         let coarse = DxtType::Timestamp { precision: 0 };
         let coarse = one("timestamp(0) without time zone", coarse, &(-2_000_000i64).to_be_bytes()).unwrap();
-        assert_eq!(
-            coarse.column(0).as_primitive::<TimestampSecondType>().value(0),
-            EPOCH / 1_000_000 - 2
-        );
-        let time = one(
-            "time without time zone",
-            DxtType::Time { precision: 6 },
-            &7i64.to_be_bytes(),
-        )
-        .unwrap();
+        assert_eq!(coarse.column(0).as_primitive::<TimestampSecondType>().value(0), EPOCH / 1_000_000 - 2);
+        let time = one("time without time zone", DxtType::Time { precision: 6 }, &7i64.to_be_bytes()).unwrap();
         assert_eq!(time.column(0).as_primitive::<Time64MicrosecondType>().value(0), 7);
     }
 
@@ -341,30 +320,14 @@ mod tests {
         let nan = [0u8, 0, 0, 0, 0xC0, 0, 0, 0];
         let cases = [
             (one("date", DxtType::Date, &i32::MAX.to_be_bytes()), "infinity"),
-            (
-                one("timestamp with time zone", stamp, &i64::MIN.to_be_bytes()),
-                "-infinity",
-            ),
-            (
-                one(
-                    "time without time zone",
-                    DxtType::Time { precision: 6 },
-                    &86_400_000_000i64.to_be_bytes(),
-                ),
-                "24:00",
-            ),
-            (
-                one("numeric(5,2)", DxtType::Decimal { precision: 5, scale: 2 }, &nan),
-                "NaN",
-            ),
+            (one("timestamp with time zone", stamp, &i64::MIN.to_be_bytes()), "-infinity"),
+            (one("time without time zone", DxtType::Time { precision: 6 }, &86_400_000_000i64.to_be_bytes()), "24:00"),
+            (one("numeric(5,2)", DxtType::Decimal { precision: 5, scale: 2 }, &nan), "NaN"),
         ];
         for (result, value) in cases {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Validation);
-            assert!(
-                error.message().contains("column c") && error.message().contains(value),
-                "{error}"
-            );
+            assert!(error.message().contains("column c") && error.message().contains(value), "{error}");
             assert!(error.hint().is_some_and(|hint| hint.contains("dtype: string")));
         }
     }
@@ -372,18 +335,10 @@ mod tests {
     #[test]
     fn texts_of_several_types_come_as_text() {
         let text = |native: &str, dtype, bytes: &[u8]| {
-            one(native, dtype, bytes)
-                .unwrap()
-                .column(0)
-                .as_string::<i32>()
-                .value(0)
-                .to_string()
+            one(native, dtype, bytes).unwrap().column(0).as_string::<i32>().value(0).to_string()
         };
         let uuid: Vec<u8> = (0..16).map(|i| i * 17).collect();
-        assert_eq!(
-            text("uuid", DxtType::String, &uuid),
-            "00112233-4455-6677-8899-aabbccddeeff"
-        );
+        assert_eq!(text("uuid", DxtType::String, &uuid), "00112233-4455-6677-8899-aabbccddeeff");
         assert_eq!(text("jsonb", DxtType::Json, b"\x01{}"), "{}");
         assert_eq!(text("json", DxtType::Json, b"{ }"), "{ }");
         assert_eq!(text("public.mood", DxtType::String, b"ok"), "ok");
@@ -394,19 +349,8 @@ mod tests {
     #[test]
     fn a_decimal_has_the_columns_precision_and_scale() {
         let bytes = [0, 2, 0, 0, 0, 0, 0, 2, 0, 12, 0x0D, 0x48];
-        let batch = one(
-            "numeric(12,2)",
-            DxtType::Decimal {
-                precision: 12,
-                scale: 2,
-            },
-            &bytes,
-        )
-        .unwrap();
-        assert_eq!(
-            batch.column(0).data_type(),
-            &arrow::datatypes::DataType::Decimal128(12, 2)
-        );
+        let batch = one("numeric(12,2)", DxtType::Decimal { precision: 12, scale: 2 }, &bytes).unwrap();
+        assert_eq!(batch.column(0).data_type(), &arrow::datatypes::DataType::Decimal128(12, 2));
         assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), 1234);
     }
 
@@ -432,10 +376,7 @@ mod tests {
             "timestamptz",
         ];
         let dtype = |native| crate::connector::postgres::types::PgType::parse(native).dtype();
-        natives
-            .iter()
-            .map(|native| field(native, native, dtype(native)))
-            .collect()
+        natives.iter().map(|native| field(native, native, dtype(native))).collect()
     }
 
     proptest! {

@@ -30,9 +30,7 @@ pub(in crate::connector::postgres) struct TextEncoder {
 impl TextEncoder {
     /// An encoder for columns of the target.
     pub(in crate::connector::postgres) fn new(fields: &[DxtField]) -> Self {
-        Self {
-            columns: fields.iter().map(|f| (f.name.clone(), Limits::of(f))).collect(),
-        }
+        Self { columns: fields.iter().map(|f| (f.name.clone(), Limits::of(f))).collect() }
     }
 }
 
@@ -43,20 +41,13 @@ impl CopyEncoder for TextEncoder {
 
     fn encode(&mut self, batch: &RecordBatch, out: &mut BytesMut) -> Result<()> {
         if batch.num_columns() != self.columns.len() {
-            let what = format!(
-                "a batch has {} columns, the load {}",
-                batch.num_columns(),
-                self.columns.len()
-            );
+            let what = format!("a batch has {} columns, the load {}", batch.num_columns(), self.columns.len());
             return Err(Error::new(ErrorKind::Loader, what));
         }
         let mut cells = Vec::with_capacity(self.columns.len());
         for ((name, _), array) in self.columns.iter().zip(batch.columns()) {
             cells.push(Cell::new(array.as_ref()).ok_or_else(|| {
-                let what = format!(
-                    "column {name}: PostgreSQL takes no values of Arrow's {}",
-                    array.data_type()
-                );
+                let what = format!("column {name}: PostgreSQL takes no values of Arrow's {}", array.data_type());
                 Error::new(ErrorKind::TypeMapping, what)
             })?);
         }
@@ -80,11 +71,7 @@ impl CopyEncoder for TextEncoder {
 fn refused(column: &str, wrong: Wrong) -> Error {
     let Wrong { value, why, hint } = wrong;
     let value = super::shorten(&value);
-    Error::new(
-        ErrorKind::Validation,
-        format!("column {column}: {value} cannot be stored: {why}"),
-    )
-    .with_hint(hint)
+    Error::new(ErrorKind::Validation, format!("column {column}: {value} cannot be stored: {why}")).with_hint(hint)
 }
 
 /// Appends text with what COPY would take for syntax escaped; `Err` at a NUL, which PostgreSQL has no place for.
@@ -159,58 +146,31 @@ mod tests {
         let fields = [DxtField::new("a", DxtType::Int32), DxtField::new("b", DxtType::String)];
         let a = Arc::new(Int32Array::from(vec![Some(i32::MIN), None]));
         let b = Arc::new(StringArray::from(vec![Some("\\N\t\n\r\\.日本"), Some("")]));
-        assert_eq!(
-            encoded(&fields, vec![a, b]).unwrap(),
-            "-2147483648\t\\\\N\\t\\n\\r\\\\.日本\n\\N\t\n"
-        );
+        assert_eq!(encoded(&fields, vec![a, b]).unwrap(), "-2147483648\t\\\\N\\t\\n\\r\\\\.日本\n\\N\t\n");
     }
 
     #[test]
     fn scalars_are_written_as_the_server_reads_them() {
-        assert_eq!(
-            one("boolean", DxtType::Bool, BooleanArray::from(vec![true])).unwrap(),
-            "t"
-        );
+        assert_eq!(one("boolean", DxtType::Bool, BooleanArray::from(vec![true])).unwrap(), "t");
         let floats = Float64Array::from(vec![0.1, -0.0, f64::NAN, f64::NEG_INFINITY, 1e300]);
-        assert_eq!(
-            one("double precision", DxtType::Float64, floats).unwrap(),
-            "1e-1\n-0e0\nNaN\n-Infinity\n1e300"
-        );
-        assert_eq!(
-            one("real", DxtType::Float32, Float32Array::from(vec![0.1])).unwrap(),
-            "1e-1"
-        );
-        assert_eq!(
-            one("bytea", DxtType::Binary, BinaryArray::from(vec![&b"\0\xff"[..]])).unwrap(),
-            "\\\\x00ff"
-        );
-        assert_eq!(
-            one("date", DxtType::Date, Date32Array::from(vec![-719_163])).unwrap(),
-            "0001-12-31 BC"
-        );
+        assert_eq!(one("double precision", DxtType::Float64, floats).unwrap(), "1e-1\n-0e0\nNaN\n-Infinity\n1e300");
+        assert_eq!(one("real", DxtType::Float32, Float32Array::from(vec![0.1])).unwrap(), "1e-1");
+        assert_eq!(one("bytea", DxtType::Binary, BinaryArray::from(vec![&b"\0\xff"[..]])).unwrap(), "\\\\x00ff");
+        assert_eq!(one("date", DxtType::Date, Date32Array::from(vec![-719_163])).unwrap(), "0001-12-31 BC");
         let decimal = Decimal128Array::from(vec![-5]).with_precision_and_scale(5, 2).unwrap();
-        assert_eq!(
-            one("numeric(5,2)", DxtType::Decimal { precision: 5, scale: 2 }, decimal).unwrap(),
-            "-0.05"
-        );
+        assert_eq!(one("numeric(5,2)", DxtType::Decimal { precision: 5, scale: 2 }, decimal).unwrap(), "-0.05");
         let stamps = TimestampMicrosecondArray::from(vec![-1]).with_timezone("UTC");
         let text = one("timestamptz", DxtType::TimestampTz { precision: 6 }, stamps).unwrap();
         assert_eq!(text, "1969-12-31 23:59:59.999999+00");
         let times = Time32MillisecondArray::from(vec![1_001]);
-        assert_eq!(
-            one("time(3)", DxtType::Time { precision: 3 }, times).unwrap(),
-            "00:00:01.001000"
-        );
+        assert_eq!(one("time(3)", DxtType::Time { precision: 3 }, times).unwrap(), "00:00:01.001000");
     }
 
     #[test]
     fn a_nul_names_the_column() {
         let error = one("text", DxtType::String, StringArray::from(vec!["a\0b"])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Validation);
-        assert!(
-            error.message().contains("column c") && error.message().contains("NUL"),
-            "{error}"
-        );
+        assert!(error.message().contains("column c") && error.message().contains("NUL"), "{error}");
     }
 
     #[test]
@@ -225,11 +185,7 @@ mod tests {
         assert!(one("character varying(5)", DxtType::String, text()).is_ok());
         assert!(refused(one("\"char\"", DxtType::String, text())).contains("1 bytes"));
         assert!(one("name", DxtType::String, text()).is_ok());
-        let decimal = |value| {
-            Decimal128Array::from(vec![value])
-                .with_precision_and_scale(7, 0)
-                .unwrap()
-        };
+        let decimal = |value| Decimal128Array::from(vec![value]).with_precision_and_scale(7, 0).unwrap();
         let dtype = DxtType::Decimal { precision: 7, scale: 0 };
         assert!(refused(one("numeric(5,-2)", dtype.clone(), decimal(1_250))).contains("1250"));
         assert!(one("numeric(5,-2)", dtype, decimal(1_200)).is_ok());

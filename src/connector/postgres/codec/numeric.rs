@@ -25,12 +25,7 @@ impl<'a> Numeric<'a> {
             return Err(malformed());
         };
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let special = |name: &str| {
-            Err(CellError::Value {
-                value: name.into(),
-                why: "a decimal has no such value",
-            })
-        };
+        let special = |name: &str| Err(CellError::Value { value: name.into(), why: "a decimal has no such value" });
         let negative = match word(4) {
             0 => false,
             NEGATIVE => true,
@@ -43,12 +38,7 @@ impl<'a> Numeric<'a> {
             return Err(malformed());
         }
         let weight = i32::from(word(2).cast_signed());
-        let numeric = Self {
-            weight,
-            negative,
-            shown: usize::from(word(6)),
-            digits,
-        };
+        let numeric = Self { weight, negative, shown: usize::from(word(6)), digits };
         if numeric.groups().any(|group| group > 9999) {
             return Err(CellError::Malformed("a numeric with a digit past 9999"));
         }
@@ -56,9 +46,7 @@ impl<'a> Numeric<'a> {
     }
 
     fn groups(&self) -> impl Iterator<Item = u16> + '_ {
-        self.digits
-            .chunks_exact(2)
-            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        self.digits.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
     }
 
     /// The value as an integer of units of 10^-scale; `None` where it does not fit or has finer digits.
@@ -80,11 +68,7 @@ impl<'a> Numeric<'a> {
                 return None;
             }
             if exponent > -4 {
-                sum = sum
-                    .mul_checked(small(10_000 / below))
-                    .ok()?
-                    .add_checked(small(group / below))
-                    .ok()?;
+                sum = sum.mul_checked(small(10_000 / below)).ok()?.add_checked(small(group / below)).ok()?;
                 left = 0;
             }
         }
@@ -102,21 +86,13 @@ impl<'a> Numeric<'a> {
             let index = usize::try_from(self.weight - power).ok();
             index.and_then(|i| self.groups().nth(i)).unwrap_or(0)
         };
-        let whole: String = (0..=self.weight.min(30))
-            .rev()
-            .map(|power| format!("{:04}", group(power)))
-            .collect();
+        let whole: String = (0..=self.weight.min(30)).rev().map(|power| format!("{:04}", group(power))).collect();
         let whole = whole.trim_start_matches('0');
         text += if whole.is_empty() { "0" } else { whole };
-        let fraction: String = (0..self.shown.min(80).div_ceil(4))
-            .map(|i| format!("{:04}", group(-1 - i as i32)))
-            .collect();
+        let fraction: String =
+            (0..self.shown.min(80).div_ceil(4)).map(|i| format!("{:04}", group(-1 - i as i32))).collect();
         let fraction = &fraction[..self.shown.min(fraction.len())];
-        if fraction.is_empty() {
-            text
-        } else {
-            text + "." + fraction
-        }
+        if fraction.is_empty() { text } else { text + "." + fraction }
     }
 }
 
@@ -131,10 +107,7 @@ pub(super) fn decode<T: ArrowNativeTypeOp>(bytes: &[u8], precision: u8, scale: i
     numeric
         .scaled(i32::from(scale))
         .filter(fits)
-        .ok_or_else(|| CellError::Value {
-            value: numeric.text(),
-            why: "the column's decimal does not hold it exactly",
-        })
+        .ok_or_else(|| CellError::Value { value: numeric.text(), why: "the column's decimal does not hold it exactly" })
 }
 
 #[cfg(test)]

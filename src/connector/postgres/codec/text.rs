@@ -18,11 +18,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -42,18 +38,8 @@ pub(in crate::connector::postgres) fn date(out: &mut impl Write, days: i64) -> f
 /// Microseconds since midnight: `13:37:00`, `13:37:00.000001`.
 pub(in crate::connector::postgres) fn time(out: &mut impl Write, micros: i64) -> fmt::Result {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    write!(
-        out,
-        "{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )?;
-    if fraction == 0 {
-        Ok(())
-    } else {
-        write!(out, ".{fraction:06}")
-    }
+    write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
+    if fraction == 0 { Ok(()) } else { write!(out, ".{fraction:06}") }
 }
 
 /// Microseconds since 1970-01-01: `2024-02-29 13:37:00`, with `+00` behind the time where it is an instant.
@@ -69,11 +55,7 @@ pub(in crate::connector::postgres) fn timestamp(out: &mut impl Write, micros: i6
 
 /// A decimal of 128 bits: `-0.05`.
 pub(in crate::connector::postgres) fn decimal128(out: &mut impl Write, value: i128, scale: i8) -> fmt::Result {
-    let Some(unit) = u32::try_from(scale)
-        .ok()
-        .filter(|s| *s > 0)
-        .and_then(|s| 10u128.checked_pow(s))
-    else {
+    let Some(unit) = u32::try_from(scale).ok().filter(|s| *s > 0).and_then(|s| 10u128.checked_pow(s)) else {
         return pointed(out, &value.to_string(), scale);
     };
     let magnitude = value.unsigned_abs();
@@ -132,14 +114,8 @@ mod tests {
     #[test]
     fn timestamps_before_1970_keep_their_fraction() {
         assert_eq!(written(|o| timestamp(o, -1, false)), "1969-12-31 23:59:59.999999");
-        assert_eq!(
-            written(|o| timestamp(o, 1_500_000, true)),
-            "1970-01-01 00:00:01.500000+00"
-        );
-        assert_eq!(
-            written(|o| timestamp(o, -719_163 * DAY_MICROS, true)),
-            "0001-12-31 00:00:00+00 BC"
-        );
+        assert_eq!(written(|o| timestamp(o, 1_500_000, true)), "1970-01-01 00:00:01.500000+00");
+        assert_eq!(written(|o| timestamp(o, -719_163 * DAY_MICROS, true)), "0001-12-31 00:00:00+00 BC");
     }
 
     #[test]
