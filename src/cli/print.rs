@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,7 +34,8 @@ pub fn error(error: &Error) {
 /// A table for people: columns named in `right` are numbers.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[&str]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_style(TableComponent::HeaderLines, '─');
     table.set_header(header.iter().map(Cell::new));
     for row in rows {
         table.add_row(row);

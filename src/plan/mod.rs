@@ -14,6 +14,7 @@ pub(crate) mod fields;
 pub mod sink;
 pub mod stream;
 pub mod strict;
+pub mod syntax;
 pub mod watermark;
 
 pub use engine::Engine;

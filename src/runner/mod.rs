@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Pipeline;
 use crate::model::selector::{self, Selector};
 use crate::plan::sink::Progress;
-use crate::plan::{Engine, RunInfo};
+use crate::plan::{Engine, RunInfo, syntax};
 
 pub use result::{ErrorReport, RunResult, Status, StreamResult};
 
@@ -121,6 +121,7 @@ pub(crate) struct Run<'a> {
 /// Configuration: the pipeline does not hold together. Selector: nothing is selected. Nothing has been touched then.
 pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult> {
     config::check(pipeline, &options.registry)?;
+    syntax::check(pipeline)?;
     let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
     let buffer = options.buffer.clone().or_else(|| buffer::open(&pipeline.buffer));
     if buffer.is_none() && matches!(options.action, Action::Extract | Action::Load) {

@@ -205,3 +205,21 @@ fn a_variable_that_is_missing_names_its_place() {
     ran.exits(0);
     assert!(project.path("set.db").exists());
 }
+
+#[test]
+fn sql_that_does_not_parse_is_found_before_anything_runs() {
+    let project = project();
+    let yaml = TWO.replace("target: a, tags", "target: a, criteria: {where: \"v >> > 1\"}, tags")
+        + "  - {id: q, source: {type: query, sql: 'SELEC 1'}, target: q}\n";
+    project.write("p.yaml", &yaml);
+    for command in ["validate", "run"] {
+        let ran = project.dxt(&[command, "p.yaml"]).exits(2);
+        assert!(ran.err.contains("stream sales_a: criteria `v >> > 1` does not parse"), "{}", ran.err);
+        assert!(
+            ran.err.contains("stream q: the source's query does not parse") && ran.err.contains("p.yaml:13:"),
+            "{}",
+            ran.err
+        );
+    }
+    assert!(!project.path("t.db").exists());
+}
