@@ -179,6 +179,11 @@ impl FileOptions {
         Ok(options)
     }
 
+    /// The same options without a compression: files that are there say theirs by their suffix.
+    pub fn by_suffix(&self) -> Self {
+        Self { compression: None, ..self.clone() }
+    }
+
     /// Checks that no option belongs to another format than `format`.
     ///
     /// # Errors

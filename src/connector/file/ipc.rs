@@ -187,6 +187,10 @@ async fn send(batch: RecordBatch, out: &mut Output) -> bool {
 
 /// The batch with exactly the columns and layouts of `target`.
 fn fit(batch: &RecordBatch, target: &SchemaRef, file: &SourceFile) -> Result<RecordBatch> {
+    guarded(file, || Ok(fitted(batch, target)))?.during(ErrorKind::Validation, || file.shown.to_string())
+}
+
+fn fitted(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let rows = batch.num_rows();
     let columns = target.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(array) => layout(array, field.data_type()),
@@ -194,9 +198,7 @@ fn fit(batch: &RecordBatch, target: &SchemaRef, file: &SourceFile) -> Result<Rec
     });
     let columns: Result<Vec<ArrayRef>, ArrowError> = columns.collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    columns
-        .and_then(|columns| RecordBatch::try_new_with_options(target.clone(), columns, &options))
-        .during(ErrorKind::Validation, || file.shown.to_string())
+    RecordBatch::try_new_with_options(target.clone(), columns?, &options)
 }
 
 /// The same values in another layout (views, dictionaries, large offsets, zones); what does not fit is an error.

@@ -1,11 +1,12 @@
 //! A plan node that says in errors and in EXPLAIN which files the node below it reads.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result as PlanResult, internal_err};
+use datafusion::common::{DataFusionError, Result as PlanResult, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -89,7 +90,11 @@ impl ExecutionPlan for LabelledExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let (schema, label) = (input.schema(), self.label.clone());
-        let named = input.map(move |batch| batch.map_err(|e| named(&label, e)));
+        // Damaged pages make the decoder panic at times; that ends this scan, not the program.
+        let named = AssertUnwindSafe(input).catch_unwind().map(move |batch| match batch {
+            Ok(batch) => batch.map_err(|e| named(&label, e)),
+            Err(_) => Err(named(&label, internal_datafusion_err!("a page is malformed"))),
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
     }
 

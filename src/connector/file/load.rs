@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 
 use super::encode::Encoder;
+use super::folder::LocalFolder;
 use super::sink::FileLoader;
-use super::staged::{LocalFolder, Staged};
+use super::staged::Staged;
 use crate::connector::{Load, LoadCounts, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtSchema, LoadMode};

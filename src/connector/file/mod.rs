@@ -1,13 +1,14 @@
 //! Files: Parquet, CSV, JSON lines and Arrow IPC, on the local disk, in S3, GCS and Azure, and from web servers.
 //!
-//! A dataset is one file, a glob or a folder. [`store`] and [`location`] say where it is, [`listing`] which files it is,
-//! [`format`](mod@format) how they are written down; [`source`] makes a table of them and [`sink`] takes loads.
+//! A dataset is one file, a glob or a folder. `store` and `location` say where it is, `listing` which files it is,
+//! `format` how they are written down; `source` makes a table of them and `sink` takes loads.
 
 mod calendar;
 mod columns;
 mod csv;
 mod encode;
 mod exec;
+mod folder;
 mod format;
 mod http;
 mod input;
@@ -25,6 +26,7 @@ mod staged;
 mod store;
 mod text;
 mod types;
+mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -189,7 +191,12 @@ impl Connector for FileConnector {
 
     async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
         let (location, label) = self.locate(dataset)?;
-        let whole = location.key.is_empty() || (self.place.store.is_local() && location.key == self.place.root);
+        // The connection's folder, or one that it is in.
+        let root = format!("{}/", self.place.root);
+        let whole = location.key.is_empty() || root.starts_with(&format!("{}/", location.key));
         Ok(Arc::new(FileLoader::look(label, location, options, self.place.format, whole).await?))
     }
 }
+
+#[cfg(test)]
+mod tests;

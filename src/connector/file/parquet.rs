@@ -1,6 +1,7 @@
 //! Parquet: schemas, scans through DataFusion's reader (projection, pruning by statistics), and the writer.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -56,7 +57,10 @@ pub async fn schema(store: &Store, file: &SourceFile) -> Result<(DxtSchema, i64)
         let metadata = reader.finish()?;
         ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
     };
-    let metadata = read.await.map_err(|e| {
+    // A damaged footer makes the decoder panic at times.
+    let read = AssertUnwindSafe(read).catch_unwind().await;
+    let read = read.unwrap_or_else(|_| Err(ParquetError::General("the footer is malformed".into())));
+    let metadata = read.map_err(|e| {
         Error::new(ErrorKind::Extractor, format!("{} is not a whole Parquet file", file.shown))
             .with_source(e)
             .with_hint("it is damaged or cut off, or another format: `options: {format: …}` names it")

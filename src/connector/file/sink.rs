@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 
 use super::encode::Encoder;
+use super::folder::LocalFolder;
 use super::format::{Codec, FileOptions, Format, by_name};
 use super::listing::{join, walk};
 use super::load::{FileLoad, Publish};
 use super::location::{Location, What, parent_dir};
 use super::source::{FileTable, Look};
-use super::staged::{LocalFile, LocalFolder, Staged, Upload, safe};
+use super::staged::{LocalFile, Staged, safe};
 use super::store::StoreKind;
 use super::types::{FileTypes, stored};
+use super::upload::Upload;
 use crate::connector::{Dataset, ExtractRequest, Extractor, Load, LoadSpec, Loader, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, LoadMode, Options};
@@ -30,7 +32,7 @@ pub struct FileLoader {
     given: Options,
     format: Format,
     existing: Option<DxtSchema>,
-    /// Whether the folder is the connection's own.
+    /// Whether the folder is the connection's own, or holds it.
     whole: bool,
 }
 
@@ -39,7 +41,7 @@ fn refused(message: impl Into<String>, hint: impl Into<String>) -> Error {
 }
 
 impl FileLoader {
-    /// Looks at a target. `whole` says that it is the connection's own folder.
+    /// Looks at a target. `whole` says that it is the connection's own folder, or holds it.
     ///
     /// # Errors
     /// Loader: nothing can be written there. Configuration: an option is wrong. Schema, extractor: the folder's parts
@@ -105,9 +107,10 @@ impl FileLoader {
 
     /// What is at the target now; `None` where nothing is. Without `infer` the types of CSV are all string.
     async fn table(&self, options: &FileOptions, default: Option<Format>, infer: bool) -> Result<Option<FileTable>> {
+        let options = options.by_suffix();
         let look = Look {
             label: self.label.clone(),
-            options,
+            options: &options,
             format: default,
             declared: &[],
             infer,
@@ -292,7 +295,10 @@ impl Loader for FileLoader {
                     let message = format!("{label}: its suffix says another compression than the options");
                     return Err(Error::new(ErrorKind::Configuration, message).with_hint(hint));
                 }
-                options.dialect(&self.location.key)?;
+                if !options.dialect(&self.location.key)?.header {
+                    let message = format!("{label}: CSV is written with a header");
+                    return Err(Error::new(ErrorKind::Configuration, message).with_hint("leave out `header: false`"));
+                }
             }
         }
         self.check_schema(spec)

@@ -4,17 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use object_store::path::Path as ObjectPath;
-use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutPayload};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 
-use super::store::Store;
+use super::upload::Upload;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-
-/// Bytes per part of an upload: all but the last are of this size, as some stores want. Stores take 10 000 parts.
-const PART: usize = 16 << 20;
 
 /// A file in the making. Dropping it removes it.
 pub enum Staged {
@@ -171,14 +166,15 @@ impl Drop for LocalFile {
 }
 
 /// Makes a folder and those above it; gives those that it made, outermost first.
-fn make_folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn make_folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made: Vec<PathBuf> = dir.ancestors().take_while(|d| !d.exists()).map(Path::to_path_buf).collect();
     made.reverse();
     fs::create_dir_all(dir)?;
     Ok(made)
 }
 
-fn remove_folders(made: &[PathBuf]) {
+/// Removes those of the folders that are still empty.
+pub fn remove_folders(made: &[PathBuf]) {
     // Only empty folders can be removed so: what others have put there stays.
     for dir in made.iter().rev() {
         let _ = fs::remove_dir(dir);
@@ -197,184 +193,11 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+/// Makes a rename safe.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(dir) => fs::File::open(dir)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-/// A folder in the making beside the one that it will replace. Dropping it removes it.
-pub struct LocalFolder {
-    path: PathBuf,
-    made: Vec<PathBuf>,
-    published: bool,
-}
-
-impl LocalFolder {
-    /// Makes a hidden folder beside `target`.
-    ///
-    /// # Errors
-    /// Loader: it cannot be made.
-    pub fn create(target: &Path, run_id: &str) -> Result<Self> {
-        let doing = || format!("making a folder beside {}", target.display());
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name().and_then(|n| n.to_str())) else {
-            return Err(Error::new(ErrorKind::Loader, format!("{} cannot be replaced", target.display())));
-        };
-        let made = make_folders(parent).during(ErrorKind::Loader, doing)?;
-        let id = format!("{}-{}", safe(run_id), uuid::Uuid::now_v7().simple());
-        let plain = parent.join(hidden_name(name, run_id, ""));
-        let path = if plain.exists() { parent.join(hidden_name(name, &id, "")) } else { plain };
-        let folder = Self { path, made, published: false };
-        fs::create_dir(&folder.path).during(ErrorKind::Loader, doing)?;
-        Ok(folder)
-    }
-
-    /// Where files are put.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Puts the folder in the place of `target` in one step, then removes what was there.
-    ///
-    /// # Errors
-    /// Loader: the file system cannot exchange folders; what was there is as it was.
-    pub fn replace(mut self, target: &Path) -> Result<()> {
-        let doing = || format!("publishing {}", target.display());
-        fs::File::open(&self.path).and_then(|dir| dir.sync_all()).during(ErrorKind::Loader, doing)?;
-        if !target.exists() {
-            rename_new_folder(&self.path, target).during(ErrorKind::Loader, doing)?;
-            self.published = true;
-            let _ = sync_parent(target);
-            return Ok(());
-        }
-        if let Ok(old) = fs::metadata(target) {
-            fs::set_permissions(&self.path, old.permissions()).during(ErrorKind::Loader, doing)?;
-        }
-        renameat_with(CWD, &self.path, CWD, target, RenameFlags::EXCHANGE).map_err(|e| {
-            Error::new(ErrorKind::Loader, format!("{} cannot be replaced in one step", target.display()))
-                .with_source(io::Error::from(e))
-                .with_hint("the file system cannot exchange folders: write one file instead, such as `x.parquet`")
-        })?;
-        // From here on the new rows are there: what follows only tidies up, and what it leaves is hidden.
-        self.published = true;
-        let _ = sync_parent(target);
-        let _ = fs::remove_dir_all(&self.path);
-        Ok(())
-    }
-}
-
-fn rename_new_folder(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Without the flag a rename of a folder takes the place of an empty one at most.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(from, to),
-        done => Ok(done?),
-    }
-}
-
-impl Drop for LocalFolder {
-    fn drop(&mut self) {
-        if !self.published {
-            let _ = fs::remove_dir_all(&self.path);
-            remove_folders(&self.made);
-        }
-    }
-}
-
-/// An object that appears when its upload is completed. A small one is put in one request.
-pub struct Upload {
-    store: Store,
-    path: ObjectPath,
-    buffer: Vec<u8>,
-    parts: Option<Box<dyn MultipartUpload>>,
-}
-
-impl Upload {
-    /// An upload to `path`; nothing is sent yet.
-    pub fn new(store: &Store, path: ObjectPath) -> Self {
-        Self { store: store.clone(), path, buffer: Vec::new(), parts: None }
-    }
-
-    fn doing(&self) -> String {
-        format!("writing {}", self.store.shown(self.path.as_ref()))
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        while self.buffer.len() > PART {
-            let rest = self.buffer.split_off(PART);
-            let part = std::mem::replace(&mut self.buffer, rest);
-            self.send(part).await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, part: Vec<u8>) -> Result<()> {
-        let doing = self.doing();
-        if self.parts.is_none() {
-            let begun = self.store.object.put_multipart(&self.path).await;
-            self.parts = Some(begun.during(ErrorKind::Loader, || doing.clone())?);
-        }
-        match &mut self.parts {
-            Some(parts) => parts.put_part(PutPayload::from(part)).await.during(ErrorKind::Loader, || doing),
-            None => Ok(()),
-        }
-    }
-
-    async fn seal(&mut self) -> Result<()> {
-        if self.parts.is_some() && !self.buffer.is_empty() {
-            let last = std::mem::take(&mut self.buffer);
-            self.send(last).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes the object visible. With `new` an object that is there already is an error, where the store can tell.
-    ///
-    /// # Errors
-    /// Loader: the store refuses.
-    pub async fn publish(mut self, new: bool) -> Result<()> {
-        let doing = self.doing();
-        if let Some(mut parts) = self.parts.take() {
-            if new && self.store.object.head(&self.path).await.is_ok() {
-                let _ = parts.abort().await;
-                return Err(Error::new(ErrorKind::Loader, format!("{doing}: the name has been taken by now"))
-                    .with_hint("run it again"));
-            }
-            let done = parts.complete().await;
-            return done.map(|_| ()).during(ErrorKind::Loader, || doing);
-        }
-        let payload = PutPayload::from(std::mem::take(&mut self.buffer));
-        let store = &self.store.object;
-        let done = match new {
-            true => store.put_opts(&self.path, payload.clone(), PutMode::Create.into()).await,
-            false => store.put(&self.path, payload.clone()).await,
-        };
-        let done = match done {
-            // Stores that know no condition: the name was free when the load began.
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) if new => {
-                store.put(&self.path, payload).await
-            }
-            done => done,
-        };
-        done.map(|_| ()).during(ErrorKind::Loader, || doing)
-    }
-
-    async fn abort(mut self) {
-        if let Some(mut parts) = self.parts.take() {
-            // The store removes unfinished uploads itself at some time; the load has failed for another reason.
-            let _ = parts.abort().await;
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if let (Some(mut parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move {
-                let _ = parts.abort().await;
-            });
-        }
     }
 }
 
@@ -434,46 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_exchanged_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("t");
-        for round in ["one", "two"] {
-            let folder = LocalFolder::create(&target, "r").unwrap();
-            fs::write(folder.path().join(round), "x").unwrap();
-            folder.replace(&target).unwrap();
-            assert_eq!(names(&target), [round]);
-            assert_eq!(names(dir.path()), ["t"]);
-        }
-        let folder = LocalFolder::create(&target, "r").unwrap();
-        fs::write(folder.path().join("three"), "x").unwrap();
-        drop(folder);
-        assert_eq!(names(&target), ["two"]);
-        assert_eq!(names(dir.path()), ["t"]);
-    }
-
-    #[test]
     fn names_are_cut_between_characters() {
         let name = hidden_name(&"日".repeat(100), "r", ".tmp");
         assert!(name.len() < 200 && name.ends_with(".dxt-r.tmp"));
-    }
-
-    #[tokio::test]
-    async fn an_upload_appears_when_it_is_published() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::local();
-        let key = format!("{}/x.bin", dir.path().to_str().unwrap().trim_start_matches('/'));
-        let path = store.path(&key).unwrap();
-        for (size, new) in [(3 * PART + 5, true), (10, false)] {
-            let mut staged = Staged::Remote(Upload::new(&store, path.clone()));
-            staged.write(&vec![7; size]).await.unwrap();
-            staged.seal().await.unwrap();
-            assert_ne!(fs::metadata(dir.path().join("x.bin")).ok().map(|m| m.len()), Some(size as u64));
-            let Staged::Remote(upload) = staged else { unreachable!() };
-            upload.publish(new).await.unwrap();
-            assert_eq!(fs::metadata(dir.path().join("x.bin")).unwrap().len(), size as u64);
-        }
-        let mut again = Upload::new(&store, path);
-        again.write(b"x").await.unwrap();
-        assert!(again.publish(true).await.is_err());
     }
 }

@@ -116,7 +116,7 @@ impl Records {
                 None => Ok(true),
                 Some((line, fields)) => Err(Error::new(
                     ErrorKind::Extractor,
-                    format!("{}:{line}: {fields} fields where the file has {width} columns", self.shown),
+                    format!("{}:{line}: number of fields is {fields}, of columns {width}", self.shown),
                 )
                 .with_hint("a field with a delimiter or line end needs quotes; or `delimiter` is another")),
             };

@@ -37,7 +37,11 @@ impl Value<'_> {
 pub fn members(line: &[u8]) -> Result<Vec<(Cow<'_, str>, Value<'_>)>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_string())?;
     // Once the whole line is known to be JSON, taking it apart need not check anything again.
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| format!("the line is not JSON: {e}"))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| {
+        // Its own line number would be taken for the file's.
+        let what = e.to_string();
+        format!("the line is not JSON: {}", what.split(" at line ").next().unwrap_or_default())
+    })?;
     let mut rest = Rest(text.trim_ascii());
     if !rest.0.starts_with('{') {
         return Err("the line is not a JSON object".into());
