@@ -68,6 +68,10 @@ pub async fn extract(
         builder = builder.filter(condition)?;
     }
     if let Some(limit) = stream.criteria.as_ref().and_then(|c| c.limit) {
+        if let Some(mark) = &watermark {
+            // The least first: what the limit leaves out must lie past the watermark of the next run.
+            builder = builder.sort([mark.value.clone().sort(true, false)])?;
+        }
         builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;
     }
     let select = builder.project(fields.iter().map(PlannedField::select))?.build()?;
@@ -125,10 +129,7 @@ pub async fn select_only(context: &SessionContext, sql: &str) -> Result<LogicalP
 /// The source's key is the buffer's, where every part of it is carried as it is.
 fn buffer_schema(fields: &[PlannedField], columns: &DxtSchema) -> DxtSchema {
     let carried = |key: &String| {
-        fields
-            .iter()
-            .find(|f| matches!(&f.source, Expr::Column(c) if c.name == *key))
-            .map(|f| f.field.name.clone())
+        fields.iter().find(|f| matches!(&f.source, Expr::Column(c) if c.name == *key)).map(|f| f.field.name.clone())
     };
     DxtSchema {
         fields: fields.iter().map(|f| f.field.clone()).collect(),
