@@ -172,6 +172,11 @@ fn extract(site: &Site<'_>, findings: &mut Findings) {
         let hint = "write `load: {mode: upsert, upsert_keys: […]}`, or remove lookback";
         site.report_of(findings, &at_lookback, "lookback with load mode append would load rows twice", hint);
     }
+    if load.mode == LoadMode::Append && site.stream.criteria.as_ref().is_some_and(|c| c.limit.is_some()) {
+        let message = "criteria.limit with an incremental append would miss rows that tie with the last one taken";
+        let hint = "write `load: {mode: upsert, upsert_keys: […]}`, or remove the limit";
+        site.report_of(findings, &[("extract.mode", None)], message, hint);
+    }
 }
 
 /// Numbers that the YAML reader keeps within bounds already, and code may not.

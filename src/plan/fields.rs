@@ -5,7 +5,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 
 use super::RunInfo;
-use super::strict::strict_cast;
+use super::strict::{check_cast, strict_cast};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, FieldSource, FieldSpec, Generator, Stream, TypeName, UTC, nearest};
 
@@ -55,7 +55,10 @@ pub fn resolve(
     specs
         .iter()
         .map(|spec| {
-            resolve_one(spec, stream, columns, schema, state, run).map_err(|e| e.context(format!("field {}", spec.id)))
+            let planned = resolve_one(spec, stream, columns, schema, state, run);
+            let planned = planned.map_err(|e| e.context(format!("field {}", spec.id)))?;
+            check_cast(&planned.source_type.to_arrow(), &planned.field.dtype.to_arrow(), &spec.id)?;
+            Ok(planned)
         })
         .collect()
 }
@@ -99,6 +102,10 @@ fn column(name: &str, columns: &DxtSchema, schema: &DFSchema) -> Result<(Expr, D
             None => format!("its columns: {}", names.join(", ")),
         }));
     };
+    if columns.fields[index + 1..].iter().any(|f| f.name == name) {
+        let error = Error::new(ErrorKind::Schema, format!("two columns of the source are called {name}"));
+        return Err(error.with_hint("give one of them another name by AS in the source's SQL"));
+    }
     let (qualifier, field) = schema.qualified_field(index);
     Ok((Expr::Column(Column::new(qualifier.cloned(), field.name())), columns.fields[index].clone()))
 }

@@ -68,6 +68,10 @@ pub async fn extract(
         builder = builder.filter(condition)?;
     }
     if let Some(limit) = stream.criteria.as_ref().and_then(|c| c.limit) {
+        if let Some(mark) = &watermark {
+            // The least first: what the limit leaves out must lie past the watermark of the next run.
+            builder = builder.sort([mark.value.clone().sort(true, false)])?;
+        }
         builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;
     }
     let select = builder.project(fields.iter().map(PlannedField::select))?.build()?;

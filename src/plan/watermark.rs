@@ -22,6 +22,8 @@ pub struct Watermark {
     pub from: Option<ScalarValue>,
     /// The condition on the source; `None` where all is extracted.
     pub filter: Option<Expr>,
+    /// What the source's rows are compared by.
+    pub value: Expr,
 }
 
 /// The watermark of `stream`, or `None` where the extract is full.
@@ -63,35 +65,81 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
         Some(_) => loader.watermark(&column).await?,
         None => None,
     };
+    // Nothing is greater than NaN or infinity: every later row would be missed.
+    if from.as_ref().is_some_and(|v| matches!(as_float(v), Some(v) if !v.is_finite())) {
+        let text = format!("the greatest {column} of {} is not a finite number", loader.target());
+        return Err(
+            Error::new(ErrorKind::Validation, text).with_hint("correct that row, or choose another watermark_field")
+        );
+    }
     let Some(greatest) = &from else {
         if stream.load.mode == LoadMode::Append && loader.existing().is_some() && loader.has_rows().await? {
             let text = format!("{} has rows, but {column} is NULL in all of them", loader.target());
             return Err(Error::new(ErrorKind::Validation, text)
                 .with_hint("an append would add every row again: fill the column, or use `mode: upsert`"));
         }
-        return Ok(Some(Watermark { field: id, column, from, filter: None }));
+        return Ok(Some(Watermark { field: id, column, from, filter: None, value: value(field) }));
     };
+    // Asked only now: an empty CSV has no types yet.
+    let stored = loader.existing().and_then(|s| s.field(&column)).map(|f| &f.dtype);
+    if let Some(stored) = stored.filter(|stored| !is_ordered_alike(stored, field)) {
+        let text = format!(
+            "{}.{column} is {stored}, which has another order than the source's {}: as text, 9 comes after 10",
+            loader.target(),
+            field.source_type
+        );
+        return Err(Error::new(ErrorKind::Schema, text).with_hint(
+            "give field and column one type, by `dtype` and in the target, or choose another watermark_field",
+        ));
+    }
     let filter = condition(stream, field, greatest)?;
-    Ok(Some(Watermark { field: id, column, from, filter: Some(filter) }))
+    Ok(Some(Watermark { field: id, column, from, filter: Some(filter), value: value(field) }))
 }
 
 /// `source >= start` for an upsert, where ties change nothing; `source > start` for an append.
 fn condition(stream: &Stream, field: &PlannedField, greatest: &ScalarValue) -> Result<Expr> {
     // In the source's own type, so that the source can use an index; in the field's where only the cast has an order
     // that means the same (a date kept as text).
-    let same_kind = kind(&field.source_type) == kind(&field.field.dtype);
-    let dtype = if same_kind { &field.source_type } else { &field.field.dtype };
+    let dtype = compared(field);
     let start = convert(greatest, dtype, &field.field.name)?;
     let start = match stream.extract.lookback {
         Some(lookback) => back(start, lookback, &field.field.name)?,
         None => start,
     };
-    let value = match same_kind {
+    let op = if stream.load.mode == LoadMode::Upsert { Operator::GtEq } else { Operator::Gt };
+    Ok(binary_expr(value(field), op, lit(start)))
+}
+
+/// The type that the source is compared in.
+fn compared(field: &PlannedField) -> &DxtType {
+    if kind(&field.source_type) == kind(&field.field.dtype) { &field.source_type } else { &field.field.dtype }
+}
+
+fn value(field: &PlannedField) -> Expr {
+    let dtype = compared(field);
+    match *dtype == field.source_type {
         true => field.source.clone(),
         false => strict_cast(field.source.clone(), dtype.to_arrow(), &field.field.name),
-    };
-    let op = if stream.load.mode == LoadMode::Upsert { Operator::GtEq } else { Operator::Gt };
-    Ok(binary_expr(value, op, lit(start)))
+    }
+}
+
+/// Whether the greatest value of the target's column is the greatest of the source's, too. Texts have an order of
+/// their own. Dates and times that are kept as text are written so that it is the same.
+fn is_ordered_alike(stored: &DxtType, field: &PlannedField) -> bool {
+    let is_text = |t: &DxtType| *t == DxtType::String;
+    let is_number = |t: &DxtType| matches!(kind(t), 0 | 1);
+    match (is_text(stored), is_text(compared(field))) {
+        (true, _) => !is_number(&field.source_type) && !is_number(compared(field)),
+        (false, compared_as_text) => !compared_as_text,
+    }
+}
+
+fn as_float(value: &ScalarValue) -> Option<f64> {
+    match value {
+        ScalarValue::Float64(v) => *v,
+        ScalarValue::Float32(v) => v.map(f64::from),
+        _ => None,
+    }
 }
 
 /// Types of one kind compare alike.
@@ -228,6 +276,25 @@ mod tests {
             let dtype = DxtType::from_arrow(&value.data_type()).unwrap();
             assert_eq!(parse(&text(&value), &dtype, "f").unwrap(), value);
         }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_ordered_differently() {
+        let alike = |stored: DxtType, source: DxtType, field: DxtType| {
+            let field = PlannedField {
+                source: lit(1),
+                source_type: source,
+                field: crate::model::DxtField::new("f", field),
+                spec: crate::model::FieldSpec::new("f"),
+            };
+            is_ordered_alike(&stored, &field)
+        };
+        use DxtType::{Date, Int32, Int64, String};
+        assert!(alike(Int64, Int32, Int32) && alike(String, String, String) && alike(Int64, String, Int64));
+        assert!(!alike(String, Int64, Int64) && !alike(String, Int64, String));
+        assert!(!alike(Int64, String, String) && !alike(String, String, Int64));
+        // ISO dates sort as dates do; a source's own texts may be written otherwise.
+        assert!(alike(String, Date, Date) && alike(String, Date, String) && !alike(Date, String, String));
     }
 
     #[test]

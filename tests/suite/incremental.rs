@@ -84,3 +84,36 @@ fn a_watermark_is_asked_of_the_mapped_column_and_the_filter_reaches_sqlite() {
     assert_eq!(project.run(yaml).exits(0).counts("s"), [1, 1, 0, 0]);
     assert_eq!(sqlite3(&project.path("t.db"), "SELECT group_concat(m) FROM t"), "1,2,3");
 }
+
+#[test]
+fn a_limited_incremental_extract_goes_on_where_it_stopped() {
+    let project = Project::new();
+    // The least comes last: taken in the source's order, it would be left behind the watermark.
+    events(&project, &[(3, "2026-01-03T00:00:00Z"), (2, "2026-01-02T00:00:00Z"), (1, "2026-01-01T00:00:00Z")]);
+    let yaml = |load: &str| {
+        format!(
+            "version: 1\nname: p\nconnections: {{files: {{type: file, path: .}}, db: 'sqlite:///t.db'}}\nstreams:\n  - id: s\n    \
+             source: {{connection: files, value: in.parquet}}\n    target: {{connection: db, value: t}}\n    criteria: {{limit: 2}}\n    \
+             extract: {{mode: incremental, watermark_field: at}}\n    load: {{{load}}}\n"
+        )
+    };
+    let upsert = yaml("mode: upsert, upsert_keys: [id]");
+    project.run(&upsert).exits(0);
+    assert_eq!(sqlite3(&project.path("t.db"), "SELECT group_concat(id) FROM (SELECT id FROM t ORDER BY id)"), "1,2");
+    project.run(&upsert).exits(0);
+    assert_eq!(sqlite3(&project.path("t.db"), "SELECT count(*) FROM t"), "3");
+    assert!(project.run(&yaml("mode: append")).exits(2).err.contains("criteria.limit"));
+}
+
+#[test]
+fn numbers_kept_as_text_are_no_watermark() {
+    let project = Project::new();
+    let yaml = "version: 1\nname: p\nconnections: {src: 'sqlite:///src.db', db: 'sqlite:///t.db'}\nstreams:\n  - id: s\n    \
+                source: {connection: src, value: t}\n    target: {connection: db, value: t}\n    \
+                extract: {mode: incremental, watermark_field: n}\n    load: {mode: append}\n";
+    sqlite3(&project.path("src.db"), "CREATE TABLE t (n BIGINT); INSERT INTO t VALUES (9), (10)");
+    sqlite3(&project.path("t.db"), "CREATE TABLE t (n TEXT); INSERT INTO t VALUES ('9'), ('10')");
+    let ran = project.run(yaml).exits(1);
+    assert!(ran.stream("s")["error"]["message"].as_str().unwrap().contains("another order"), "{}", ran.out);
+    assert_eq!(sqlite3(&project.path("t.db"), "SELECT count(*) FROM t"), "2");
+}

@@ -93,6 +93,7 @@ fn a_value_that_does_not_fit_names_stream_field_and_value() {
         ("{id: v, source: name, dtype: int32}", "`a`"),
         ("{id: v, source: id, dtype: int8}", "`300`"),
         ("{id: v, source: {expression: \"id / 7.0\"}, dtype: decimal, precision: 6, scale: 2}", "`"),
+        ("{id: v, source: id, dtype: date}", "no cast from int64 to date"),
         ("{id: v, nullable: false}", "a NULL"),
     ] {
         let project = Project::new();
@@ -295,4 +296,14 @@ fn a_json_null_is_refused_where_it_would_come_back_as_null() {
     let ran = project.run(yaml).exits(1);
     assert!(ran.stream("s")["error"]["message"].as_str().unwrap().contains("field j"), "{}", ran.out);
     assert!(!project.path("x.jsonl").exists());
+}
+
+#[test]
+fn a_query_with_one_name_twice_is_refused_by_that_name() {
+    let project = Project::new();
+    people(&project.path("in.parquet"), &[(1, Some("a"), Some(1))]);
+    let query = "source: {type: query, sql: 'SELECT * FROM files.\"in.parquet\" a JOIN files.\"in.parquet\" b ON a.id = b.id'}";
+    let ran = project.run(&to_sqlite("    load: {mode: replace}\n").replace("source: in.parquet", query)).exits(1);
+    let error = ran.stream("s")["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains("two columns of the source are called id"), "{error}");
 }

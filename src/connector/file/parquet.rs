@@ -18,9 +18,9 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::MetadataFetch;
-use parquet::basic::{Compression as Codec, LogicalType, ZstdLevel};
+use parquet::basic::{Compression as Codec, LogicalType, Type as Physical, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 
 use super::format::Codec as TextCodec;
@@ -34,6 +34,8 @@ use crate::model::{Compression, DxtSchema, DxtType};
 const GROUP_ROWS: usize = 1 << 20;
 /// Bytes per row group at most, before compression; the writer holds them all.
 const GROUP_BYTES: usize = 96 << 20;
+/// A batch that is read has about so many bytes at most, and at least one row.
+const BATCH_BYTES: u64 = 8 << 20;
 /// Bytes asked from a file's end at first: most footers fit.
 const FOOTER: usize = 64 << 10;
 
@@ -46,11 +48,21 @@ impl MetadataFetch for Footer<'_> {
     }
 }
 
-/// The columns of a file, and how many rows it has.
+/// What a file's footer says of it.
+pub struct Described {
+    /// Its columns.
+    pub schema: DxtSchema,
+    /// Its rows.
+    pub rows: u64,
+    /// For each column, the decoded bytes of a row, on average in the row group where it is widest.
+    pub widths: Vec<u64>,
+}
+
+/// Reads a file's footer.
 ///
 /// # Errors
 /// Extractor: the file is no Parquet file, or damaged. Type mapping: a column's type is none of dxt's.
-pub async fn schema(store: &Store, file: &SourceFile) -> Result<(DxtSchema, i64)> {
+pub async fn describe(store: &Store, file: &SourceFile) -> Result<Described> {
     let read = async {
         let mut reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER));
         reader.try_load(Footer(store, file), file.meta.size).await?;
@@ -73,7 +85,44 @@ pub async fn schema(store: &Store, file: &SourceFile) -> Result<(DxtSchema, i64)
             field.dtype = DxtType::Json;
         }
     }
-    Ok((schema, file_metadata.num_rows()))
+    let rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
+    Ok(Described { widths: widths(metadata.metadata()), schema, rows })
+}
+
+fn widths(metadata: &ParquetMetaData) -> Vec<u64> {
+    let columns = metadata.file_metadata().schema_descr();
+    let mut widest = vec![0; columns.root_schema().get_fields().len()];
+    for group in metadata.row_groups() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or_default().max(1);
+        let mut widths = vec![0; widest.len()];
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            widths[columns.get_column_root_idx(leaf)] += decoded_bytes(chunk).div_ceil(rows);
+        }
+        widest.iter_mut().zip(widths).for_each(|(known, width)| *known = width.max(*known));
+    }
+    widest
+}
+
+/// The size of a column's values in memory. Their size in the file may be far less: a dictionary holds a value once.
+fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    let value = match chunk.column_descr().physical_type() {
+        Physical::BOOLEAN => 1,
+        Physical::INT32 | Physical::FLOAT => 4,
+        Physical::INT64 | Physical::DOUBLE => 8,
+        Physical::INT96 => 12,
+        Physical::FIXED_LEN_BYTE_ARRAY => i64::from(chunk.column_descr().type_length()),
+        // An offset; the bytes themselves come on top.
+        Physical::BYTE_ARRAY => 4,
+    };
+    let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or_default();
+    let bytes = chunk.num_values().saturating_mul(value).saturating_add(texts).max(chunk.uncompressed_size());
+    u64::try_from(bytes).unwrap_or_default()
+}
+
+/// How many rows of `width` bytes make a batch: at most `batch_size`.
+pub fn batch_rows(width: u64, batch_size: usize) -> usize {
+    let rows = usize::try_from(BATCH_BYTES / width.max(1)).unwrap_or(usize::MAX);
+    rows.clamp(1, batch_size.max(1))
 }
 
 /// A scan of files with `schema`. DataFusion's reader fits each file's columns to it: other layouts of one type are
@@ -152,5 +201,39 @@ impl Encoder {
     pub fn finish(mut self) -> Result<Vec<u8>> {
         self.writer.finish().during(ErrorKind::Loader, || "writing Parquet".into())?;
         Ok(std::mem::take(self.writer.inner_mut()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_closes_by_rows_and_by_bytes() {
+        assert_eq!(batch_rows(100, 65_536), 65_536);
+        assert_eq!(batch_rows(1 << 20, 65_536), 8);
+        assert_eq!(batch_rows(1 << 30, 65_536), 1);
+        assert_eq!(batch_rows(0, 100), 100);
+    }
+
+    #[test]
+    fn a_texts_width_is_that_of_its_values_and_not_of_their_dictionary() {
+        let wide = "x".repeat(10_000);
+        let columns: [(&str, ArrayRef); 2] = [
+            ("n", Arc::new(Int64Array::from_iter_values(0..500))),
+            ("t", Arc::new(StringArray::from_iter_values((0..500).map(|_| wide.as_str())))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut encoder = Encoder::new(batch.schema(), Compression::Zstd, None).unwrap();
+        let mut bytes = encoder.write(&batch).unwrap();
+        bytes.extend(encoder.finish().unwrap());
+        assert!(bytes.len() < 50_000, "{} bytes: the test needs a dictionary", bytes.len());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
+        let widths = widths(reader.metadata());
+        assert!((8..20).contains(&widths[0]), "{widths:?}");
+        assert!((10_000..11_000).contains(&widths[1]), "{widths:?}");
     }
 }

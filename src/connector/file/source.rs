@@ -56,6 +56,8 @@ pub struct FileTable {
     batch_size: usize,
     /// Rows in all files, where their footers say so.
     rows: Option<u64>,
+    /// For each column, the bytes of a row, where footers say so.
+    widths: Vec<u64>,
 }
 
 impl FileTable {
@@ -96,16 +98,18 @@ impl FileTable {
             files.push((file, codec));
         }
         let store = &location.store;
-        let mut rows = None;
+        let (mut rows, mut widths) = (None, Vec::new());
         let schema = match format {
             Format::Csv => csv::read::schema(store, &files, &dialect, look.declared, look.infer).await?,
             Format::Json => json::read::schema(store, &files, look.declared).await?,
             Format::Parquet => {
-                let footers = files.iter().map(|(file, _)| parquet::schema(store, file));
-                let footers: Vec<(DxtSchema, i64)> =
+                let footers = files.iter().map(|(file, _)| parquet::describe(store, file));
+                let footers: Vec<parquet::Described> =
                     futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS).try_collect().await?;
-                rows = Some(footers.iter().map(|(_, rows)| u64::try_from(*rows).unwrap_or_default()).sum());
-                union(&files, footers.into_iter().map(|(schema, _)| schema).collect())?
+                rows = Some(footers.iter().map(|f| f.rows).sum());
+                let schema = union(&files, footers.iter().map(|f| f.schema.clone()).collect())?;
+                widths = schema.fields.iter().map(|field| widest(&footers, &field.name)).collect();
+                schema
             }
             Format::Ipc => {
                 let schemas = files.iter().map(|(file, _)| ipc::schema(store, file));
@@ -124,6 +128,7 @@ impl FileTable {
             arrow,
             batch_size: look.batch_size,
             rows,
+            widths,
         }))
     }
 
@@ -181,6 +186,15 @@ impl FileTable {
         let value = own.map_err(Into::into).and_then(|own| value.cast_to(&own)).during(ErrorKind::Extractor, doing)?;
         Ok((!value.is_null()).then_some(value))
     }
+}
+
+/// The width of a column in the file where it is widest.
+fn widest(footers: &[parquet::Described], column: &str) -> u64 {
+    let width = |file: &parquet::Described| {
+        let index = file.schema.fields.iter().position(|f| f.name == column)?;
+        file.widths.get(index).copied()
+    };
+    footers.iter().filter_map(width).max().unwrap_or_default()
 }
 
 /// CSV of one dataset is written down in one way.
@@ -290,7 +304,11 @@ impl TableProvider for FileTable {
             Format::Parquet => {
                 let url: &url::Url = self.store.url.as_ref();
                 state.runtime_env().register_object_store(url, self.store.object.clone());
-                let (label, batch_size) = (self.label.clone(), self.batch_size);
+                let width = match projection {
+                    Some(wanted) => wanted.iter().filter_map(|i| self.widths.get(*i)).sum(),
+                    None => self.widths.iter().sum(),
+                };
+                let (label, batch_size) = (self.label.clone(), parquet::batch_rows(width, self.batch_size));
                 return parquet::scan(label, &self.store, &self.files, &self.arrow, projection, limit, batch_size);
             }
         };

@@ -47,6 +47,7 @@ pub fn cast_strict(array: &ArrayRef, to: &DataType, field: &str) -> Result<Array
         (_, DataType::Utf8) if !is_text(from) && !is_binary(from) => return text::print(array, field),
         _ => {}
     }
+    check_cast(from, to, field)?;
     let result = plain_cast(array, to, field)?;
     if result.null_count() > array.null_count() {
         let row = (0..array.len()).find(|i| result.is_null(*i) && array.is_valid(*i)).unwrap_or(0);
@@ -62,6 +63,14 @@ pub fn cast_strict(array: &ArrayRef, to: &DataType, field: &str) -> Result<Array
     Ok(result)
 }
 
+/// Checks that there is a cast between two types at all.
+///
+/// # Errors
+/// Type mapping, naming `field`.
+pub fn check_cast(from: &DataType, to: &DataType, field: &str) -> Result<()> {
+    if can_cast(from, to) { Ok(()) } else { Err(no_cast(from, to, field)) }
+}
+
 /// Whether there is a cast between two types at all.
 pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
@@ -74,7 +83,13 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
             a.len() == b.len() && a.iter().all(member)
         }
         (a, b) if a.is_nested() || b.is_nested() => is_text(a) || is_text(b),
-        (a, b) => arrow::compute::can_cast_types(a, b),
+        // Arrow counts from 1970 in a unit that the number does not tell: 20240131 would be a day of the year 57385.
+        (a, b) if (a.is_numeric() && b.is_temporal()) || (a.is_temporal() && b.is_numeric()) => false,
+        // What cannot be taken back cannot be proved: a time of day has lost its date.
+        (a, b) => {
+            let back = is_text(a) || is_text(b) || is_widening(a, b) || arrow::compute::can_cast_types(b, a);
+            arrow::compute::can_cast_types(a, b) && back
+        }
     }
 }
 

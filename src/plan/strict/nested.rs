@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray};
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::json::{LineDelimitedWriter, ReaderBuilder};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use arrow::json::ReaderBuilder;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
 
-use super::{cast_strict, is_text, misfit, no_cast, plain_cast, shorten};
+use super::{cast_strict, is_text, misfit, no_cast, plain_cast, shorten, shown};
 use crate::error::Result;
 
 pub(super) fn cast(array: &ArrayRef, to: &DataType, field: &str) -> Result<ArrayRef> {
@@ -57,8 +58,14 @@ fn print_json(array: &ArrayRef, field: &str) -> Result<ArrayRef> {
             out.append_null();
             continue;
         }
-        let batch = RecordBatch::try_new(schema.clone(), vec![array.slice(row, 1)]).map_err(wrong)?;
-        let mut writer = LineDelimitedWriter::new(Vec::new());
+        let value = array.slice(row, 1);
+        if !is_finite(&value) {
+            // The writer would make it null.
+            return Err(misfit(&shown(array, row), &DataType::Utf8, field)
+                .with_hint("JSON has no NaN and no infinity: replace them with a source expression"));
+        }
+        let batch = RecordBatch::try_new(schema.clone(), vec![value]).map_err(wrong)?;
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
         writer.write(&batch).map_err(wrong)?;
         let line = String::from_utf8_lossy(&writer.into_inner()).trim_end().to_string();
         // The writer gives `{"v":…}`.
@@ -67,9 +74,22 @@ fn print_json(array: &ArrayRef, field: &str) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
+/// Whether all floats within a value of one row are numbers.
+fn is_finite(value: &ArrayRef) -> bool {
+    match value.data_type() {
+        DataType::Float32 => value.as_primitive::<Float32Type>().iter().flatten().all(f32::is_finite),
+        DataType::Float64 => value.as_primitive::<Float64Type>().iter().flatten().all(f64::is_finite),
+        DataType::List(_) => value.as_list::<i32>().iter().flatten().all(|items| is_finite(&items)),
+        DataType::Struct(_) => value.as_struct().columns().iter().all(is_finite),
+        _ => true,
+    }
+}
+
 /// Each text, which must be JSON, as a list or struct.
 pub(super) fn parse_json(texts: &StringArray, to: &DataType, field: &str) -> Result<ArrayRef> {
-    let schema = Arc::new(Schema::new(vec![Field::new("v", to.clone(), true)]));
+    // Arrow's reader rounds decimals and cuts seconds: it hands on the texts, which are then parsed strictly.
+    let plain = in_texts(to);
+    let schema = Arc::new(Schema::new(vec![Field::new("v", plain.clone(), true)]));
     let wrong = |e| no_cast(&DataType::Utf8, to, field).with_source(e);
     let mut lines = Vec::new();
     for text in texts.iter() {
@@ -82,22 +102,26 @@ pub(super) fn parse_json(texts: &StringArray, to: &DataType, field: &str) -> Res
         lines.extend_from_slice(text.as_bytes());
         lines.extend_from_slice(b"}\n");
     }
-    let builder = ReaderBuilder::new(schema).with_batch_size(texts.len().max(1)).with_strict_mode(true);
-    let mut reader = builder.build(lines.as_slice()).map_err(wrong)?;
+    let builder = ReaderBuilder::new(schema).with_batch_size(texts.len().max(1)).with_coerce_primitive(true);
+    let mut reader = builder.with_strict_mode(true).build(lines.as_slice()).map_err(wrong)?;
     match reader.next() {
-        Some(batch) => {
-            let batch = batch.map_err(|e| misfit(&shorten(&first(texts)), to, field).with_source(e))?;
-            Ok(batch.column(0).clone())
-        }
+        Some(batch) => cast_strict(batch.map_err(wrong)?.column(0), to, field),
         None => Ok(arrow::array::new_empty_array(to)),
     }
 }
 
-fn first(texts: &StringArray) -> String {
-    texts.iter().flatten().next().unwrap_or_default().to_string()
+/// The type with texts in the place of all that is not nested. Binary is written in hexadecimal, which Arrow reads.
+fn in_texts(t: &DataType) -> DataType {
+    let with = |f: &Arc<Field>| Arc::new(Field::new(f.name(), in_texts(f.data_type()), true));
+    match t {
+        DataType::List(item) => DataType::List(with(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with).collect()),
+        DataType::Binary => DataType::Binary,
+        _ => DataType::Utf8,
+    }
 }
 
-/// Whether a JSON value has the shape of the type, and numbers that it holds exactly.
+/// Whether a JSON value has the shape of the type. Whether the type holds it exactly is seen when it is parsed.
 fn fits(value: &serde_json::Value, to: &DataType) -> bool {
     use serde_json::Value;
     match (value, to) {
@@ -107,7 +131,8 @@ fn fits(value: &serde_json::Value, to: &DataType) -> bool {
             map.iter().all(|(key, v)| fields.iter().any(|f| f.name() == key && fits(v, f.data_type())))
         }
         (Value::Array(_) | Value::Object(_), _) | (_, DataType::List(_) | DataType::Struct(_)) => false,
-        (Value::Number(n), t) if t.is_integer() => n.is_i64() || n.is_u64(),
-        _ => true,
+        (Value::String(_), _) => true,
+        (Value::Number(_), t) => t.is_numeric(),
+        (Value::Bool(_), t) => *t == DataType::Boolean,
     }
 }

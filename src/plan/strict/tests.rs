@@ -69,6 +69,8 @@ fn text_is_parsed_whole_or_refused() {
     assert!(text("1.0", DataType::Int32).is_err());
     assert!(text("1e999", DataType::Float64).is_err());
     assert!(text("inf", DataType::Float64).is_ok());
+    assert!(text("1e-400", DataType::Float64).is_err());
+    assert!(text("0e-400", DataType::Float64).is_ok());
     assert!(text("2024-02-30", DataType::Date32).is_err());
     assert!(text("2024-02-29 10:00:00", DataType::Date32).is_err());
     assert!(text("2024-02-29 10:00:00.1234567", DataType::Timestamp(TimeUnit::Microsecond, None)).is_err());
@@ -105,6 +107,43 @@ fn lists_are_cast_by_their_items_and_print_as_json() {
     assert_eq!(text.as_string::<i32>().value(0), "[1,null,300]");
     let back = cast_strict(&text, &narrow(DataType::Int64), "f").unwrap();
     assert_eq!((back.as_list::<i32>().value_length(0), back.is_null(1)), (3, true));
+}
+
+#[test]
+fn a_number_is_no_date_and_a_time_of_day_has_no_way_back() {
+    assert!(to(Int64Array::from(vec![20240131]), DataType::Date32).unwrap_err().contains("no cast from int64 to date"));
+    assert!(to(Int64Array::from(vec![1]), DataType::Timestamp(TimeUnit::Second, None)).is_err());
+    let micros = TimestampMicrosecondArray::from(vec![1]);
+    assert!(to(micros.clone(), DataType::Int64).is_err());
+    let time = DataType::Time64(TimeUnit::Microsecond);
+    assert!(!super::can_cast(micros.data_type(), &time));
+    assert_eq!(to(micros, time).unwrap_err(), "field f: there is no cast from timestamp to time");
+}
+
+#[test]
+fn nan_within_a_list_is_no_null_in_json() {
+    let list =
+        |v| ListArray::from_iter_primitive::<arrow::datatypes::Float64Type, _, _>(vec![Some(vec![Some(1.5), v])]);
+    assert!(to(list(Some(f64::NAN)), DataType::Utf8).unwrap_err().contains("NaN"));
+    assert!(to(list(Some(f64::INFINITY)), DataType::Utf8).is_err());
+    assert_eq!(to(list(None), DataType::Utf8).unwrap().as_string::<i32>().value(0), "[1.5,null]");
+}
+
+#[test]
+fn values_within_json_are_taken_as_strictly_as_others() {
+    let of = |t: DataType| DataType::List(Arc::new(arrow::datatypes::Field::new("item", t, true)));
+    let text = |t: &str, ty| to(StringArray::from(vec!["[]", t]), of(ty));
+    assert!(text("[1.00, 1.005]", DataType::Decimal128(10, 2)).unwrap_err().contains("`1.005`"));
+    assert!(text("[1.00, 1.50]", DataType::Decimal128(10, 2)).is_ok());
+    assert!(text("[300]", DataType::Int8).unwrap_err().contains("`300`"));
+    assert!(text("[1.5]", DataType::Int8).is_err());
+    assert!(text("[\"1\"]", DataType::Int8).is_ok());
+    assert!(text("[\"1.5\"]", DataType::Int8).is_err());
+    assert!(text("[1]", DataType::Utf8).is_err());
+    assert!(text("[true, null]", DataType::Boolean).is_ok());
+    assert!(text("[\"2026-01-01 10:00:00.123456789\"]", DataType::Timestamp(TimeUnit::Microsecond, None)).is_err());
+    let days = text("[\"2026-01-01\", null]", DataType::Date32).unwrap();
+    assert_eq!(days.as_list::<i32>().value(1).len(), 2);
 }
 
 proptest! {

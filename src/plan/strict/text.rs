@@ -47,10 +47,14 @@ fn well_formed(text: &str, to: &DataType) -> bool {
             whole.len() + fraction.len() == zeros || digits <= i64::from(*s)
         }
         Float32 | Float64 => {
-            // A literal beyond the type parses as infinity.
-            let infinite = text.parse::<f64>().is_ok_and(f64::is_infinite)
-                || (*to == Float32 && text.parse::<f32>().is_ok_and(f32::is_infinite));
-            !infinite || text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("inf")
+            // A literal beyond the type parses as infinity, one below its least value as zero.
+            let value = if *to == Float32 { text.parse::<f32>().map(f64::from) } else { text.parse::<f64>() };
+            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+            match value {
+                Ok(v) if v.is_infinite() => text.trim_start_matches(['-', '+']).to_ascii_lowercase().starts_with("inf"),
+                Ok(0.0) => !mantissa.contains(|c: char| ('1'..='9').contains(&c)),
+                _ => true,
+            }
         }
         Date32 => {
             // Arrow's parser takes a timestamp's text, too, and drops its time.
