@@ -179,6 +179,12 @@ pub trait Loader: Debug + Send + Sync {
     /// The target's columns as they were when it was looked at; `None` where it does not exist.
     fn existing(&self) -> Option<&DxtSchema>;
 
+    /// Whether the target keeps types. One that does not (text files) takes every field as it is, and only the names
+    /// of its columns have to fit.
+    fn keeps_types(&self) -> bool {
+        true
+    }
+
     /// How the target will hold `field` where it is created: name, type and native type as they come back when it is
     /// read. `declared` is the native type that the pipeline asks for.
     ///

@@ -50,7 +50,7 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
             let text = format!("{} has no column {column}, which holds the watermark", loader.target());
             return Err(Error::new(ErrorKind::Schema, text).with_hint("add the column, or name its field `target`"));
         };
-        if is_coarser(&stored.dtype, &field.source_type) {
+        if loader.keeps_types() && is_coarser(&stored.dtype, &field.source_type) {
             let text = format!(
                 "{}.{column} is {}, coarser than the source's {}: rows between two of its values would be missed",
                 loader.target(),

@@ -302,8 +302,22 @@ fn a_json_null_is_refused_where_it_would_come_back_as_null() {
 fn a_query_with_one_name_twice_is_refused_by_that_name() {
     let project = Project::new();
     people(&project.path("in.parquet"), &[(1, Some("a"), Some(1))]);
-    let query = "source: {type: query, sql: 'SELECT * FROM files.\"in.parquet\" a JOIN files.\"in.parquet\" b ON a.id = b.id'}";
+    let query =
+        "source: {type: query, sql: 'SELECT * FROM files.\"in.parquet\" a JOIN files.\"in.parquet\" b ON a.id = b.id'}";
     let ran = project.run(&to_sqlite("    load: {mode: replace}\n").replace("source: in.parquet", query)).exits(1);
     let error = ran.stream("s")["error"].clone();
     assert!(error["message"].as_str().unwrap().contains("two columns of the source are called id"), "{error}");
+}
+
+#[test]
+fn text_of_digits_is_appended_to_a_csv_folder_as_it_is() {
+    let project = Project::new();
+    let yaml = "version: 1\nname: p\nconnections: {files: {type: file, path: .}}\nsource: {connection: files}\ntarget: {connection: files}\n\
+                streams:\n  - {id: s, source: in.parquet, target: {value: out/, options: {format: csv}}, load: {mode: append}}\n";
+    for name in ["7", "x", "007"] {
+        people(&project.path("in.parquet"), &[(1, Some(name), None)]);
+        project.run(yaml).exits(0);
+    }
+    let ran = project.dxt(&["query", "SELECT name FROM 'out/*.csv' ORDER BY name", "--format", "csv"]).exits(0);
+    assert_eq!(ran.out, "name\n007\n7\nx\n");
 }

@@ -243,6 +243,10 @@ impl Loader for FileLoader {
         self.existing.as_ref()
     }
 
+    fn keeps_types(&self) -> bool {
+        !self.format.is_text()
+    }
+
     fn stored(&self, field: &DxtField, declared: Option<&str>) -> Result<DxtField> {
         let asked = match declared {
             Some(native) => FileTypes.from_native(native)?,
