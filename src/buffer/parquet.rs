@@ -161,6 +161,10 @@ impl Load for Writing {
         sync_folder(&self.folder).during(ErrorKind::Buffer, wrong("writing", &path))?;
         publish(&path, &text).during(ErrorKind::Buffer, wrong("writing", &path))?;
         self.committed = true;
+        // The folders of the run, the stream and the pipeline are names in the ones above them.
+        for folder in self.folder.ancestors().skip(1).take(3).filter(|f| *f != Path::new("")) {
+            sync_folder(folder).during(ErrorKind::Buffer, wrong("writing", folder))?;
+        }
         Ok(())
     }
 

@@ -9,6 +9,12 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use super::args::{Global, LogFormat};
 use crate::error::{ErrorKind, Result, ResultExt};
 
+/// Whether logs go to stderr, where progress would tear them apart.
+pub fn on_stderr(global: &Global) -> bool {
+    let wanted = global.verbose > 0 || global.log_format == LogFormat::Json || std::env::var_os("DXT_LOG").is_some();
+    wanted && global.log_file.is_none()
+}
+
 /// Sets the logs up for the process. Without `--verbose` and `--log-file` there are none: results and errors say it
 /// all. `DXT_LOG` takes a filter such as `dxt=debug,tokio_postgres=info`.
 pub fn init(global: &Global) -> Result<()> {

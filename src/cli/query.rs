@@ -1,12 +1,15 @@
 //! `dxt query`: one SELECT over connections, buffers and files.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::WriterBuilder;
-use datafusion::arrow::json::{ArrayWriter, LineDelimitedWriter};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::display::FormatOptions;
 use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::execution::SendableRecordBatchStream;
@@ -76,65 +79,107 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
     let context = engine.context(partitions, 8192);
     let plan = stream::select_only(&context, &args.sql).await?;
     let physical = context.state().create_physical_plan(&plan).await?;
+    if matches!(args.format, RowFormat::Json | RowFormat::Jsonl) {
+        unique_names(&physical.schema())?;
+    }
     let rows = execute_stream(physical, context.task_ctx())?;
+    let out = || std::io::BufWriter::new(std::io::stdout().lock());
+    // A NULL is named, too: a program need not know the columns from elsewhere.
+    let objects = JsonBuilder::new().with_explicit_nulls(true);
     match args.format {
         RowFormat::Table => table(rows).await,
         RowFormat::Csv => {
             let schema = rows.schema();
-            let out = std::io::BufWriter::new(std::io::stdout().lock());
-            let mut writer = WriterBuilder::new().with_header(true).build(out);
+            let mut writer = WriterBuilder::new().with_header(true).build(out());
             // The header is there for no rows, too.
-            let written = writer.write(&RecordBatch::new_empty(schema));
-            each(rows, written, |batch| writer.write(batch)).await?;
-            print::written(writer.into_inner().flush())
+            let more = more_wanted(writer.write(&RecordBatch::new_empty(schema)))?;
+            match each(rows, more, |batch| writer.write(batch)).await? {
+                true => print::written(writer.into_inner().flush()),
+                // It would panic: what it holds cannot be written any more.
+                false => Ok(()),
+            }
         }
         RowFormat::Json => {
-            let mut writer = ArrayWriter::new(std::io::BufWriter::new(std::io::stdout().lock()));
-            each(rows, Ok(()), |batch| writer.write(batch)).await?;
-            let ended = writer.finish();
-            each_written(ended)?;
+            let mut writer = objects.build::<_, JsonArray>(out());
+            if each(rows, true, |batch| writer.write(batch)).await? {
+                more_wanted(writer.finish())?;
+            }
             let mut out = writer.into_inner();
             print::written(out.write_all(b"\n").and_then(|()| out.flush()))
         }
         RowFormat::Jsonl => {
-            let mut writer = LineDelimitedWriter::new(std::io::BufWriter::new(std::io::stdout().lock()));
-            each(rows, Ok(()), |batch| writer.write(batch)).await?;
+            let mut writer = objects.build::<_, LineDelimited>(out());
+            each(rows, true, |batch| writer.write(batch)).await?;
             print::written(writer.into_inner().flush())
         }
     }
 }
 
-type ArrowResult = std::result::Result<(), datafusion::arrow::error::ArrowError>;
+/// An object of JSON has each name once: readers keep one of two values.
+fn unique_names(schema: &Schema) -> Result<()> {
+    let mut seen = HashSet::new();
+    match schema.fields().iter().find(|f| !seen.insert(f.name())) {
+        None => Ok(()),
+        Some(twice) => Err(Error::new(ErrorKind::Schema, format!("two columns are called {}", twice.name()))
+            .with_hint("give one of them another name with AS, or take --format csv")),
+    }
+}
 
+type ArrowResult = std::result::Result<(), ArrowError>;
+
+/// Writes rows until there are no more, or nobody reads them any more; `false` then.
 async fn each(
     mut rows: SendableRecordBatchStream,
-    first: ArrowResult,
+    mut more: bool,
     mut write: impl FnMut(&RecordBatch) -> ArrowResult,
-) -> Result<()> {
-    each_written(first)?;
+) -> Result<bool> {
+    while more {
+        let Some(batch) = rows.next().await else { break };
+        more = more_wanted(write(&batch?))?;
+    }
+    Ok(more)
+}
+
+/// Whether the reader is still there.
+fn more_wanted(result: ArrowResult) -> Result<bool> {
+    match result {
+        Err(ArrowError::IoError(_, e)) => {
+            let gone = e.kind() == std::io::ErrorKind::BrokenPipe;
+            print::written(Err(e)).map(|()| !gone)
+        }
+        Err(e) if e.to_string().contains("Broken pipe") => Ok(false),
+        Err(e) => Err(Error::new(ErrorKind::Pipeline, "the rows cannot be written").with_source(e)),
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Rows that are laid out together: a longer result comes as several tables, so that none is held as a whole.
+const TABLE_ROWS: usize = 10_000;
+
+async fn table(mut rows: SendableRecordBatchStream) -> Result<()> {
+    let empty = RecordBatch::new_empty(rows.schema());
+    let (mut batches, mut held, mut printed) = (vec![empty.clone()], 0, false);
     while let Some(batch) = rows.next().await {
-        each_written(write(&batch?))?;
+        let batch = batch?;
+        held += batch.num_rows();
+        batches.push(batch);
+        if held >= TABLE_ROWS {
+            if !print_table(&batches)? {
+                return Ok(());
+            }
+            (batches, held, printed) = (vec![empty.clone()], 0, true);
+        }
+    }
+    if held > 0 || !printed {
+        print_table(&batches)?;
     }
     Ok(())
 }
 
-fn each_written(result: ArrowResult) -> Result<()> {
-    use datafusion::arrow::error::ArrowError;
-    match result {
-        Err(ArrowError::IoError(_, e)) => print::written(Err(e)),
-        Err(e) if e.to_string().contains("Broken pipe") => Ok(()),
-        Err(e) => Err(Error::new(ErrorKind::Pipeline, "the rows cannot be written").with_source(e)),
-        Ok(()) => Ok(()),
-    }
-}
-
-async fn table(mut rows: SendableRecordBatchStream) -> Result<()> {
-    let mut batches = vec![RecordBatch::new_empty(rows.schema())];
-    while let Some(batch) = rows.next().await {
-        batches.push(batch?);
-    }
+/// Prints one table; `false` where the reader has gone.
+fn print_table(batches: &[RecordBatch]) -> Result<bool> {
     let options = FormatOptions::default().with_null("NULL");
-    let text = pretty_format_batches_with_options(&batches, &options)
+    let text = pretty_format_batches_with_options(batches, &options)
         .map_err(|e| Error::new(ErrorKind::Pipeline, "the rows cannot be printed").with_source(e))?;
-    print::out(&format!("{text}\n"))
+    more_wanted(writeln!(std::io::stdout().lock(), "{text}").map_err(ArrowError::from))
 }

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use super::args::{Global, ResultFormat, RunArgs, SelectArgs};
+use super::args::{Global, LogFormat, ResultFormat, RunArgs, SelectArgs};
 use super::progress::Shown;
-use super::{FAILED, load, print};
+use super::{FAILED, load, logs, print};
 use crate::connector::Registry;
 use crate::error::Result;
 use crate::model::selector::Selector;
@@ -21,8 +21,9 @@ pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
     let registry = Registry::builtin();
     let pipeline = load(&args.select.pipeline, &registry)?;
     let (select, exclude) = selectors(&args.select)?;
-    let logs_on_stderr = global.verbose > 0 && global.log_file.is_none();
-    let observer: Arc<dyn Observer> = match global.quiet {
+    let logs_on_stderr = logs::on_stderr(global);
+    // A program that reads JSON on stderr finds nothing else between.
+    let observer: Arc<dyn Observer> = match global.quiet || (logs_on_stderr && global.log_format == LogFormat::Json) {
         true => Arc::new(Silent),
         false => Arc::new(Shown::new(std::io::stderr().is_terminal() && !logs_on_stderr)),
     };

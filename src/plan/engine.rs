@@ -8,6 +8,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::catalog;
+use super::filter::BoundFilters;
 use crate::buffer::Buffer;
 use crate::connector::{Connector, Dataset, Loader, Registry};
 use crate::error::{Error, ErrorKind, Result};
@@ -86,7 +87,11 @@ impl Engine {
         // 0.1 is a decimal here, as in every database that the SQL may have come from.
         options.sql_parser.parse_float_as_decimal = true;
         options.execution.time_zone = Some("UTC".into());
-        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(BoundFilters))
+            .build();
         let context = SessionContext::new_with_state(state);
         catalog::register(&context, self);
         context

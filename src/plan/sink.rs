@@ -19,12 +19,13 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements, Partitioning,
     PlanProperties,
 };
 use futures::StreamExt;
+use tracing::Instrument;
 
 use crate::connector::{Load, LoadCounts, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result};
@@ -252,12 +253,18 @@ impl ExecutionPlan for LoadExec {
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
         let input = decoupled(self.input.clone(), context);
         let (staging, watch, schema) = (self.staging.clone(), self.watch.clone(), self.schema());
-        let count_schema = schema.clone();
-        let once = futures::stream::once(async move {
+        let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 1);
+        let sender = builder.tx();
+        // A task of its own, so that streams which run at once encode and write on several cores. It is aborted, and
+        // the load rolled back, when the plan is dropped.
+        let load = async move {
             let count = run(input, staging.as_ref(), &watch).await?;
-            Ok(RecordBatch::try_new(count_schema, vec![Arc::new(UInt64Array::from(vec![count]))])?)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, once)))
+            let batch = RecordBatch::try_new(schema, vec![Arc::new(UInt64Array::from(vec![count]))])?;
+            let _ = sender.send(Ok(batch)).await;
+            Ok(())
+        };
+        builder.spawn(load.instrument(tracing::Span::current()));
+        Ok(builder.build())
     }
 }
 
@@ -265,7 +272,7 @@ impl ExecutionPlan for LoadExec {
 fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStream::builder(input.schema(), 2);
     let sender = builder.tx();
-    builder.spawn(async move {
+    let read = async move {
         let mut stream = input.execute(0, context)?;
         while let Some(batch) = stream.next().await {
             let failed = batch.is_err();
@@ -275,7 +282,9 @@ fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Sendab
             }
         }
         Ok(())
-    });
+    };
+    // Logs of the source carry the stream and the run.
+    builder.spawn(read.instrument(tracing::Span::current()));
     builder.build()
 }
 

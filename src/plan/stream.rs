@@ -215,6 +215,32 @@ pub fn load(
     Ok(LoadPlan { loader, spec, columns })
 }
 
+/// Checks that a buffer with `schema` is what the stream would extract now, as far as its fields say.
+///
+/// # Errors
+/// Schema: the fields have changed since the extract.
+pub fn check_unchanged(stream: &Stream, schema: &DxtSchema) -> Result<()> {
+    if stream.fields.is_empty() {
+        return Ok(());
+    }
+    let changed = |what: String| {
+        let error = Error::new(ErrorKind::Schema, format!("the fields have changed since the extract: {what}"));
+        Err(error.with_hint("`dxt extract` again, or take the change back for this load"))
+    };
+    if let Some(gone) = schema.fields.iter().find(|f| stream.fields.iter().all(|spec| spec.id != f.name)) {
+        return changed(format!("the buffer's {} is no field of the stream", gone.name));
+    }
+    for spec in &stream.fields {
+        let Some(held) = schema.field(&spec.id) else {
+            return changed(format!("the buffer has no {}", spec.id));
+        };
+        if !fields::declared_type(spec, &held.dtype).is_ok_and(|dtype| dtype == held.dtype) {
+            return changed(format!("{} is {} in the buffer", spec.id, held.dtype));
+        }
+    }
+    Ok(())
+}
+
 /// Whether values can pass at all; whether each does is seen when it passes.
 fn castable(from: &DxtField, to: &DxtField) -> Result<()> {
     let (a, b) = (from.dtype.to_arrow(), to.dtype.to_arrow());

@@ -13,8 +13,8 @@ use crate::buffer::{self, Buffer};
 use crate::config;
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Pipeline;
 use crate::model::selector::{self, Selector};
+use crate::model::{BufferFormat, Pipeline};
 use crate::plan::sink::Progress;
 use crate::plan::{Engine, RunInfo, syntax};
 
@@ -123,8 +123,13 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
     config::check(pipeline, &options.registry)?;
     syntax::check(pipeline)?;
     let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
+    let one_half = matches!(options.action, Action::Extract | Action::Load);
+    if one_half && options.buffer.is_none() && pipeline.buffer.format == BufferFormat::Memory {
+        let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: memory}`");
+        return Err(error.with_hint("such a buffer is gone with its process: use `dxt run`, or another format"));
+    }
     let buffer = options.buffer.clone().or_else(|| buffer::open(&pipeline.buffer));
-    if buffer.is_none() && matches!(options.action, Action::Extract | Action::Load) {
+    if buffer.is_none() && one_half {
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: none}`");
         return Err(error.with_hint("extract and load need a buffer between them: use `dxt run`, or another format"));
     }

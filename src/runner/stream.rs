@@ -114,9 +114,10 @@ impl Work<'_> {
             }
             Some(newest) => newest,
         };
+        let header = &committed.manifest.header;
+        plans::check_unchanged(self.stream, &header.schema)?;
         let context = plans::context(&self.run.engine, self.stream);
         let loader = self.loader().await?;
-        let header = &committed.manifest.header;
         let from = match (header.incremental, &header.watermark_from) {
             (false, _) => None,
             (true, None) => Some(None),
@@ -257,7 +258,16 @@ impl Work<'_> {
         let config = &self.run.pipeline.buffer;
         match loaded {
             Ok(()) if config.persist || !config.cleanup_on_success => buffer.mark_loaded(&committed.id).await,
-            Ok(()) => buffer.cleanup(&committed.id).await,
+            Ok(()) => {
+                // Older buffers that were never loaded are superseded. They go first: with the newest gone, a later
+                // `dxt load` would take one of them for what is to be loaded.
+                for older in buffer.committed(&committed.id.pipeline, &committed.id.stream).await? {
+                    if !older.loaded && older.id.run_id < committed.id.run_id {
+                        buffer.cleanup(&older.id).await?;
+                    }
+                }
+                buffer.cleanup(&committed.id).await
+            }
             Err(error) if config.retain_on_failure => {
                 let kept = "the extracted rows are kept: `dxt load` repeats the load without the source";
                 Err(match error.hint() {

@@ -119,9 +119,11 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     assert_eq!(query("SELECT * FROM db.a", "csv"), "id,name,v\n1,a,1\n");
     assert_eq!(query("SELECT * FROM 'in.parquet'", "jsonl"), "{\"id\":1,\"name\":\"a\",\"v\":1}\n");
     assert_eq!(query("SELECT a.id FROM db.a JOIN files.\"in.parquet\" b USING (id)", "json"), "[{\"id\":1}]\n");
+    assert_eq!(query("SELECT id, NULLIF(name, 'a') AS name FROM db.a", "jsonl"), "{\"id\":1,\"name\":null}\n");
     assert!(query("SELECT id FROM db.b WHERE id = 9", "table").contains("| id |"));
-    let other =
-        project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
+    let twice = ["query", "SELECT * FROM db.a JOIN db.b ON a.id = b.id", "p.yaml", "--format", "json"];
+    assert!(project.dxt(&twice).exits(1).err.contains("two columns are called id"));
+    let other = project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
     assert_eq!(other.exits(0).out, "n\n1\n");
     for wrong in [
         "SELECT nope FROM db.a",
@@ -193,6 +195,8 @@ fn logs_carry_pipeline_stream_run_and_phase() {
     assert_eq!((line["span"]["stream"].as_str(), line["span"]["pipeline"].as_str()), (Some("other"), Some("p")));
     assert_eq!(line["span"]["phase"], "load");
     assert!(line["span"]["run_id"].is_string());
+    let ran = project.dxt(&["run", "p.yaml", "--log-format", "json", "--select", "other"]).exits(0);
+    assert!(!ran.err.is_empty() && ran.err.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()), "{}", ran.err);
 }
 
 #[test]
@@ -222,4 +226,22 @@ fn sql_that_does_not_parse_is_found_before_anything_runs() {
         );
     }
     assert!(!project.path("t.db").exists());
+}
+
+#[test]
+fn a_query_stops_when_its_reader_has_gone() {
+    let project = project();
+    let endless = "WITH RECURSIVE n AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM n) SELECT n FROM n";
+    for format in ["csv", "json", "jsonl", "table"] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_dxt"))
+            .args(["query", endless, "--format", format])
+            .current_dir(project.root())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 64];
+        std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut first).unwrap();
+        // The pipe is closed now.
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{format}");
+    }
 }

@@ -321,3 +321,48 @@ fn text_of_digits_is_appended_to_a_csv_folder_as_it_is() {
     let ran = project.dxt(&["query", "SELECT name FROM 'out/*.csv' ORDER BY name", "--format", "csv"]).exits(0);
     assert_eq!(ran.out, "name\n007\n7\nx\n");
 }
+
+#[test]
+fn a_superseded_buffer_is_not_loaded() {
+    let project = Project::new();
+    people(&project.path("in.parquet"), &[(1, Some("old"), Some(1))]);
+    project.write("p.yaml", &to_sqlite("    load: {mode: replace}\n"));
+    project.dxt(&["extract", "p.yaml", "--quiet"]).exits(0);
+    people(&project.path("in.parquet"), &[(1, Some("new"), Some(1))]);
+    project.dxt(&["run", "p.yaml", "--quiet"]).exits(0);
+    let ran = project.dxt(&["load", "p.yaml", "--quiet"]).exits(1);
+    assert!(ran.err.contains("there is no committed buffer of p.s"), "{}", ran.err);
+    assert_eq!(sqlite3(&project.path("t.db"), "SELECT name FROM t"), "new");
+}
+
+#[test]
+fn a_load_after_the_fields_have_changed_is_refused() {
+    for (now, said) in [
+        ("[id, {id: other, source: v}]", "v is no field of the stream"),
+        ("[id, v, name]", "has no name"),
+        ("[id, {id: v, dtype: string}]", "v is int64 in the buffer"),
+    ] {
+        let project = Project::new();
+        people(&project.path("in.parquet"), &[(1, Some("a"), Some(1))]);
+        project.write("p.yaml", &to_sqlite("    fields: [id, v]\n    load: {mode: replace}\n"));
+        project.dxt(&["extract", "p.yaml", "--quiet"]).exits(0);
+        project.write("p.yaml", &to_sqlite(&format!("    fields: {now}\n    load: {{mode: replace}}\n")));
+        let ran = project.dxt(&["load", "p.yaml", "--quiet"]).exits(1);
+        assert!(ran.err.contains(said), "{}", ran.err);
+        assert!(!project.path("t.db").exists(), "nothing is created");
+        // Another name in the target is no change of the buffer.
+        project.write("p.yaml", &to_sqlite("    fields: [id, {id: v, target: amount}]\n    load: {mode: replace}\n"));
+        project.dxt(&["load", "p.yaml", "--quiet"]).exits(0);
+        assert_eq!(sqlite3(&project.path("t.db"), "SELECT amount FROM t"), "1");
+    }
+}
+
+#[test]
+fn a_buffer_in_memory_is_not_extracted_for_nobody() {
+    let project = Project::new();
+    people(&project.path("in.parquet"), &[(1, Some("a"), Some(1))]);
+    project.write("p.yaml", &(to_sqlite("    load: {mode: replace}\n") + "buffer: {format: memory}\n"));
+    for half in ["extract", "load"] {
+        assert!(project.dxt(&[half, "p.yaml"]).exits(2).err.contains("format: memory"));
+    }
+}
