@@ -11,6 +11,7 @@ mod engine;
 mod errors;
 mod explain;
 pub(crate) mod fields;
+mod floats;
 pub mod sink;
 pub mod stream;
 pub mod strict;

@@ -158,3 +158,32 @@ fn two_incremental_appends_at_once_do_not_both_win() {
     assert!(ran.err.contains("moved the watermark"), "{}", ran.err);
     assert_eq!(psql(&format!("SELECT count(*), count(DISTINCT id) FROM {dst}")), "11|11");
 }
+
+#[test]
+fn a_float_is_compared_with_a_decimal_literal_as_a_float_and_by_the_server() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, f float8); \
+         INSERT INTO {src} VALUES (1, 0.5), (2, 0.5000000000000001), (3, 1e16), (4, 1e-20), (5, 'NaN'), (6, NULL)"
+    ));
+    for (condition, ids) in [("f > 0.5", "2,3,5"), ("f <= 0.5", "1,4"), ("coalesce(f, 0.75) = 0.75", "6")] {
+        let mark = format!("mark {dst} {ids}");
+        psql(&format!("SELECT '{mark}'"));
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+             target: {{connection: sys, value: '{dst}'}}\n    criteria: {{where: '{condition}'}}\n    fields: [id, {{id: g, source: {{expression: 'coalesce(f, 0.25)'}}}}]\n    load: {{mode: replace}}\n",
+            system.connection()
+        );
+        system.project.run(&yaml).exits(0);
+        assert_eq!(psql(&format!("SELECT string_agg(id::text, ',' ORDER BY id) FROM {dst}")), ids, "{condition}");
+        if condition == "f > 0.5" {
+            let sent = statements_since(&mark);
+            assert!(sent.contains(r#"WHERE "f" > '5e-1'::double precision"#), "{sent}");
+        }
+        if ids == "1,4" {
+            // A value that a decimal of 15 digits would have made 0.
+            assert_eq!(psql(&format!("SELECT g FROM {dst} WHERE id = 4")), "1e-20");
+        }
+    }
+}
