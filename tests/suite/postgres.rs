@@ -187,3 +187,23 @@ fn a_float_is_compared_with_a_decimal_literal_as_a_float_and_by_the_server() {
         }
     }
 }
+
+#[test]
+fn a_replace_that_leaves_old_rows_behind_fails_and_changes_nothing() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst, keep) = (system.sql_name("src"), system.sql_name("dst"), system.sql_name("keep"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, v text); INSERT INTO {src} VALUES (1, 'new'); \
+         CREATE TABLE {dst} (id int, v text); INSERT INTO {dst} VALUES (9, 'old'); \
+         CREATE FUNCTION {keep}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep BEFORE DELETE ON {dst} FOR EACH ROW EXECUTE FUNCTION {keep}()"
+    ));
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+         target: {{connection: sys, value: '{dst}'}}\n    load: {{mode: replace, options: {{replace_strategy: delete}}}}\n",
+        system.connection()
+    );
+    let ran = system.project.run(&yaml).exits(1);
+    assert!(ran.stream("s")["error"]["message"].as_str().unwrap().contains("rows are left"), "{}", ran.out);
+    assert_eq!(psql(&format!("SELECT * FROM {dst}")), "9|old");
+}

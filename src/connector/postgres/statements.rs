@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) lock: Option<String>,
     /// What empties it.
     pub(super) empty: Vec<String>,
+    /// Asks whether it has rows.
+    pub(super) left: String,
     pub(super) copy: String,
     pub(super) upsert: Option<Upsert>,
 }
@@ -73,6 +75,7 @@ impl Plan {
             create: relation.is_none().then(|| create(&name, spec)).transpose()?,
             lock: relation.map(|_| format!("LOCK TABLE {name} IN {mode} MODE")),
             empty,
+            left: format!("SELECT EXISTS (SELECT FROM {name})"),
             copy: format!("COPY {into} ({columns}) FROM STDIN"),
             upsert: (spec.mode == LoadMode::Upsert).then(|| Upsert::new(&name, relation, spec)),
         })
