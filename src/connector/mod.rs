@@ -198,6 +198,14 @@ pub trait Loader: Debug + Send + Sync {
     /// Whether the target has at least one row now.
     async fn has_rows(&self) -> Result<bool>;
 
+    /// Whether [`Loader::watermark`] could answer for a column that is not there yet, as [`Loader::stored`] gave it.
+    ///
+    /// # Errors
+    /// Type mapping: the column will have no order that dxt follows. Found now, and not by the second run.
+    fn follows(&self, _stored: &DxtField) -> Result<()> {
+        Ok(())
+    }
+
     /// The greatest value of a column, in the column's own type; `None` where there is none.
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>>;
 

@@ -9,7 +9,7 @@ use super::fields::PlannedField;
 use super::strict::{cast_strict, strict_cast};
 use crate::connector::Loader;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtType, ExtractMode, LoadMode, Lookback, Stream};
+use crate::model::{DxtField, DxtType, ExtractMode, LoadMode, Lookback, Stream};
 
 /// The watermark of one extract.
 #[derive(Debug, Clone)]
@@ -61,7 +61,11 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
     }
     let from = match loader.existing() {
         Some(_) => loader.watermark(&column).await?,
-        None => None,
+        None => {
+            let incoming = DxtField { name: column.clone(), ..field.field.clone() };
+            loader.follows(&loader.stored(&incoming, field.spec.target.native_type.as_deref())?)?;
+            None
+        }
     };
     let Some(greatest) = &from else {
         if stream.load.mode == LoadMode::Append && loader.existing().is_some() && loader.has_rows().await? {

@@ -123,6 +123,10 @@ impl Loader for PostgresLoader {
         Ok(has)
     }
 
+    fn follows(&self, stored: &DxtField) -> Result<()> {
+        watermark(&self.name, stored).map(|_| ()).map_err(|e| self.during(e))
+    }
+
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>> {
         let Some(relation) = &self.relation else {
             return Ok(None);
