@@ -209,6 +209,12 @@ pub trait Loader: Debug + Send + Sync {
     /// The greatest value of a column, in the column's own type; `None` where there is none.
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>>;
 
+    /// The table that nobody can read while this load is in flight, where it locks readers out. A stream without a
+    /// buffer that reads it would wait for itself.
+    fn locks_out(&self, _spec: &LoadSpec) -> Option<String> {
+        None
+    }
+
     /// Begins a load. Nothing of it is seen by others before it commits.
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>>;
 }

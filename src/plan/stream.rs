@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
-use datafusion::datasource::{DefaultTableSource, provider_as_source};
+use datafusion::datasource::{DefaultTableSource, provider_as_source, source_as_provider};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
@@ -17,6 +18,7 @@ use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
 use super::{Engine, RunInfo};
+use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, SourceKind, Stream};
@@ -244,6 +246,31 @@ impl LoadPlan {
         let staging = Arc::new(TargetStaging { loader: self.loader.clone(), spec: self.spec.clone() });
         insert(input, staging, watch)
     }
+}
+
+/// Refuses a stream without a buffer that reads what its own load locks: each would wait for the other, and no server
+/// sees that.
+///
+/// # Errors
+/// Loader: the target is among the tables that `select` reads.
+pub fn guard_itself(select: &LogicalPlan, load: &LoadPlan) -> Result<()> {
+    let Some(locked) = load.loader.locks_out(&load.spec) else { return Ok(()) };
+    let mut reads = false;
+    select.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            let remote = provider.downcast_ref::<RemoteTable>();
+            reads |= remote.is_some_and(|table| table.reads().contains(&locked));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if !reads {
+        return Ok(());
+    }
+    let text = format!("the stream reads {}, which its load locks to replace it", load.loader.target());
+    Err(Error::new(ErrorKind::Loader, text).with_hint(
+        "put a buffer between them, or set `replace_strategy: delete` in the load's options where the target has it",
+    ))
 }
 
 /// The buffer as a scan.

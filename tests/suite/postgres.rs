@@ -223,3 +223,34 @@ fn a_watermark_that_a_second_run_could_not_follow_is_refused_by_the_first() {
     assert!(error["message"].as_str().unwrap().contains("cannot be a watermark"), "{error}");
     assert_eq!(psql(&format!("SELECT to_regclass('{dst}')")), "NULL");
 }
+
+#[test]
+fn a_stream_without_a_buffer_that_would_wait_for_itself_is_refused() {
+    let system = System::new(Kind::Postgres);
+    let (table, view) = (system.sql_name("t"), system.sql_name("v"));
+    // More rows than are on the way at once, so that the reader cannot end before the load begins.
+    psql(&format!(
+        "CREATE TABLE {table} (id int, v text); INSERT INTO {table} SELECT i, repeat('x', 200) FROM generate_series(1, 200000) i; \
+         CREATE VIEW {view} AS SELECT * FROM {table}"
+    ));
+    let yaml = |source: &str, options: &str| {
+        format!(
+            "version: 1\nname: p\nconnections: {{sys: {}}}\nbuffer: {{format: none}}\nstreams:\n  - id: s\n    source: {{connection: sys, {source}}}\n    \
+             target: {{connection: sys, value: '{table}'}}\n    criteria: {{where: 'id <= 100000'}}\n    load: {{mode: replace{options}}}\n",
+            system.connection()
+        )
+    };
+    for source in [
+        format!("value: '{table}'"),
+        format!("value: '{view}'"),
+        format!("type: sql, sql: 'SELECT * FROM {view}'"),
+        format!("type: query, sql: 'SELECT * FROM sys.{table}'"),
+    ] {
+        let error = system.project.run(&yaml(&source, "")).exits(1).stream("s")["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains("which its load locks"), "{source}: {error}");
+    }
+    assert_eq!(psql(&format!("SELECT count(*) FROM {table}")), "200000");
+    let deleting = yaml(&format!("value: '{view}'"), ", options: {replace_strategy: delete}");
+    system.project.run(&deleting).exits(0);
+    assert_eq!(psql(&format!("SELECT count(*) FROM {table}")), "100000");
+}

@@ -137,6 +137,11 @@ impl Loader for PostgresLoader {
         Ok(greatest)
     }
 
+    fn locks_out(&self, spec: &LoadSpec) -> Option<String> {
+        let plan = Plan::new(&self.name, self.relation.as_ref(), spec).ok()?;
+        plan.locks_out().then(|| self.settings.identity(&self.name))
+    }
+
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
         let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec).await;

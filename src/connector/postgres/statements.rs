@@ -67,8 +67,7 @@ impl Plan {
             Some(relation) if spec.mode == LoadMode::Replace => empty(&name, relation, strategy)?,
             _ => Vec::new(),
         };
-        let truncates = empty.iter().any(|sql| sql.starts_with("TRUNCATE"));
-        let mode = if truncates { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
+        let mode = if truncates(&empty) { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
         let into = if spec.mode == LoadMode::Upsert { STAGED } else { &name };
         let columns = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
@@ -79,6 +78,11 @@ impl Plan {
             copy: format!("COPY {into} ({columns}) FROM STDIN"),
             upsert: (spec.mode == LoadMode::Upsert).then(|| Upsert::new(&name, relation, spec)),
         })
+    }
+
+    /// Whether it keeps others from reading the target.
+    pub(super) fn locks_out(&self) -> bool {
+        truncates(&self.empty)
     }
 
     /// For people, in order.
@@ -98,6 +102,10 @@ impl Plan {
         all.push("COMMIT".into());
         all
     }
+}
+
+fn truncates(empty: &[String]) -> bool {
+    empty.iter().any(|sql| sql.starts_with("TRUNCATE"))
 }
 
 /// TRUNCATE where no other table refers to the target, as it is refused otherwise.
