@@ -204,8 +204,22 @@ pub trait Loader: Debug + Send + Sync {
     /// Whether the target has at least one row now.
     async fn has_rows(&self) -> Result<bool>;
 
+    /// Whether [`Loader::watermark`] could answer for a column that is not there yet, as [`Loader::stored`] gave it.
+    ///
+    /// # Errors
+    /// Type mapping: the column will have no order that dxt follows. Found now, and not by the second run.
+    fn follows(&self, _stored: &DxtField) -> Result<()> {
+        Ok(())
+    }
+
     /// The greatest value of a column, in the column's own type; `None` where there is none.
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>>;
+
+    /// The table that nobody can read while this load is in flight, where it locks readers out. A stream without a
+    /// buffer that reads it would wait for itself.
+    fn locks_out(&self, _spec: &LoadSpec) -> Option<String> {
+        None
+    }
 
     /// Begins a load. Nothing of it is seen by others before it commits.
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>>;

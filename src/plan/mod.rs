@@ -12,6 +12,7 @@ mod errors;
 mod explain;
 pub(crate) mod fields;
 mod filter;
+mod floats;
 pub mod sink;
 pub mod stream;
 pub mod strict;

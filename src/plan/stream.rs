@@ -4,18 +4,21 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
-use datafusion::datasource::{DefaultTableSource, provider_as_source};
+use datafusion::datasource::{DefaultTableSource, provider_as_source, source_as_provider};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, ident};
 
 use super::fields::{self, PlannedField};
+use super::floats;
 use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
 use super::{Engine, RunInfo};
+use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, SourceKind, Stream};
@@ -62,7 +65,7 @@ pub async fn extract(
     if let Some(condition) = stream.criteria.as_ref().and_then(|c| c.filter.as_ref()) {
         let parsed = state.create_logical_expr(condition, scan.schema());
         let expr = parsed.map_err(|e| Error::from(e).context(format!("criteria `{condition}`")))?;
-        builder = builder.filter(expr)?;
+        builder = builder.filter(floats::in_expr(expr, scan.schema())?)?;
     }
     if let Some(condition) = watermark.as_ref().and_then(|w| w.filter.clone()) {
         builder = builder.filter(condition)?;
@@ -123,7 +126,7 @@ pub async fn select_only(context: &SessionContext, sql: &str) -> Result<LogicalP
             .with_source(e)
             .with_hint("tables are changed by streams; a query only reads")
     })?;
-    Ok(plan)
+    Ok(floats::in_plan(plan)?)
 }
 
 /// The source's key is the buffer's, where every part of it is carried as it is.
@@ -274,6 +277,31 @@ impl LoadPlan {
         let staging = Arc::new(TargetStaging { loader: self.loader.clone(), spec: self.spec.clone() });
         insert(input, staging, watch)
     }
+}
+
+/// Refuses a stream without a buffer that reads what its own load locks: each would wait for the other, and no server
+/// sees that.
+///
+/// # Errors
+/// Loader: the target is among the tables that `select` reads.
+pub fn guard_itself(select: &LogicalPlan, load: &LoadPlan) -> Result<()> {
+    let Some(locked) = load.loader.locks_out(&load.spec) else { return Ok(()) };
+    let mut reads = false;
+    select.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            let remote = provider.downcast_ref::<RemoteTable>();
+            reads |= remote.is_some_and(|table| table.reads().contains(&locked));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if !reads {
+        return Ok(());
+    }
+    let text = format!("the stream reads {}, which its load locks to replace it", load.loader.target());
+    Err(Error::new(ErrorKind::Loader, text).with_hint(
+        "put a buffer between them, or set `replace_strategy: delete` in the load's options where the target has it",
+    ))
 }
 
 /// The buffer as a scan.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::i256;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator, binary_expr, lit};
 
@@ -9,7 +10,7 @@ use super::fields::PlannedField;
 use super::strict::{cast_strict, strict_cast};
 use crate::connector::Loader;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtType, ExtractMode, LoadMode, Lookback, Stream};
+use crate::model::{DxtField, DxtType, ExtractMode, LoadMode, Lookback, Stream};
 
 /// The watermark of one extract.
 #[derive(Debug, Clone)]
@@ -63,7 +64,11 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
     }
     let from = match loader.existing() {
         Some(_) => loader.watermark(&column).await?,
-        None => None,
+        None => {
+            let incoming = DxtField { name: column.clone(), ..field.field.clone() };
+            loader.follows(&loader.stored(&incoming, field.spec.target.native_type.as_deref())?)?;
+            None
+        }
     };
     // Nothing is greater than NaN or infinity: every later row would be missed.
     if from.as_ref().is_some_and(|v| matches!(as_float(v), Some(v) if !v.is_finite())) {
@@ -201,6 +206,11 @@ fn back(start: ScalarValue, lookback: Lookback, field: &str) -> Result<ScalarVal
             let unit = 10i128.checked_pow(u32::try_from(*s).unwrap_or(0)).ok_or_else(misfit)?;
             Decimal128(Some(v.saturating_sub(unit.saturating_mul(i128::from(n)))), *p, *s)
         }
+        (Decimal256(Some(v), p, s), Lookback::Count(n)) => {
+            let unit = i256::from_i128(10).checked_pow(u32::try_from(*s).unwrap_or(0)).ok_or_else(misfit)?;
+            let steps = unit.checked_mul(i256::from_i128(i128::from(n))).ok_or_else(misfit)?;
+            Decimal256(Some(v.checked_sub(steps).unwrap_or(i256::MIN)), *p, *s)
+        }
         (Float64(Some(v)), Lookback::Count(n)) => Float64(Some(v - n as f64)),
         (Float32(Some(v)), Lookback::Count(n)) => Float32(Some(v - n as f32)),
         _ => return Err(misfit()),
@@ -257,6 +267,8 @@ mod tests {
             back(ScalarValue::Decimal128(Some(1050), 10, 2), Lookback::Count(3), "f").unwrap(),
             ScalarValue::Decimal128(Some(750), 10, 2)
         );
+        let wide = |n| ScalarValue::Decimal256(Some(i256::from_i128(n)), 50, 2);
+        assert_eq!(back(wide(1050), Lookback::Count(3), "f").unwrap(), wide(750));
         assert!(back(ScalarValue::Int64(Some(10)), hour, "f").is_err());
         let least = back(ScalarValue::UInt8(Some(1)), Lookback::Count(3), "f").unwrap();
         assert_eq!(least, ScalarValue::UInt8(Some(0)));

@@ -75,6 +75,9 @@ impl Work<'_> {
         // The load is planned before a row moves: a target that does not fit is found now.
         let from = extract.watermark.as_ref().map(|w| w.from.clone());
         let load = plans::load(self.stream, loader, &extract.schema, from, &self.run.info)?;
+        if buffer.is_none() {
+            plans::guard_itself(&extract.select, &load)?;
+        }
         if self.run.options.action == Action::DryRun {
             result.status = Status::Planned;
             return Ok(());

@@ -123,7 +123,8 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     assert!(query("SELECT id FROM db.b WHERE id = 9", "table").contains("| id |"));
     let twice = ["query", "SELECT * FROM db.a JOIN db.b ON a.id = b.id", "p.yaml", "--format", "json"];
     assert!(project.dxt(&twice).exits(1).err.contains("two columns are called id"));
-    let other = project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
+    let other =
+        project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
     assert_eq!(other.exits(0).out, "n\n1\n");
     for wrong in [
         "SELECT nope FROM db.a",
@@ -196,7 +197,11 @@ fn logs_carry_pipeline_stream_run_and_phase() {
     assert_eq!(line["span"]["phase"], "load");
     assert!(line["span"]["run_id"].is_string());
     let ran = project.dxt(&["run", "p.yaml", "--log-format", "json", "--select", "other"]).exits(0);
-    assert!(!ran.err.is_empty() && ran.err.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()), "{}", ran.err);
+    assert!(
+        !ran.err.is_empty() && ran.err.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]

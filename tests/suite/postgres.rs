@@ -158,3 +158,99 @@ fn two_incremental_appends_at_once_do_not_both_win() {
     assert!(ran.err.contains("moved the watermark"), "{}", ran.err);
     assert_eq!(psql(&format!("SELECT count(*), count(DISTINCT id) FROM {dst}")), "11|11");
 }
+
+#[test]
+fn a_float_is_compared_with_a_decimal_literal_as_a_float_and_by_the_server() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, f float8); \
+         INSERT INTO {src} VALUES (1, 0.5), (2, 0.5000000000000001), (3, 1e16), (4, 1e-20), (5, 'NaN'), (6, NULL)"
+    ));
+    for (condition, ids) in [("f > 0.5", "2,3,5"), ("f <= 0.5", "1,4"), ("coalesce(f, 0.75) = 0.75", "6")] {
+        let mark = format!("mark {dst} {ids}");
+        psql(&format!("SELECT '{mark}'"));
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+             target: {{connection: sys, value: '{dst}'}}\n    criteria: {{where: '{condition}'}}\n    fields: [id, {{id: g, source: {{expression: 'coalesce(f, 0.25)'}}}}]\n    load: {{mode: replace}}\n",
+            system.connection()
+        );
+        system.project.run(&yaml).exits(0);
+        assert_eq!(psql(&format!("SELECT string_agg(id::text, ',' ORDER BY id) FROM {dst}")), ids, "{condition}");
+        if condition == "f > 0.5" {
+            let sent = statements_since(&mark);
+            assert!(sent.contains(r#"WHERE "f" > '5e-1'::double precision"#), "{sent}");
+        }
+        if ids == "1,4" {
+            // A value that a decimal of 15 digits would have made 0.
+            assert_eq!(psql(&format!("SELECT g FROM {dst} WHERE id = 4")), "1e-20");
+        }
+    }
+}
+
+#[test]
+fn a_replace_that_leaves_old_rows_behind_fails_and_changes_nothing() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst, keep) = (system.sql_name("src"), system.sql_name("dst"), system.sql_name("keep"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, v text); INSERT INTO {src} VALUES (1, 'new'); \
+         CREATE TABLE {dst} (id int, v text); INSERT INTO {dst} VALUES (9, 'old'); \
+         CREATE FUNCTION {keep}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep BEFORE DELETE ON {dst} FOR EACH ROW EXECUTE FUNCTION {keep}()"
+    ));
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+         target: {{connection: sys, value: '{dst}'}}\n    load: {{mode: replace, options: {{replace_strategy: delete}}}}\n",
+        system.connection()
+    );
+    let ran = system.project.run(&yaml).exits(1);
+    assert!(ran.stream("s")["error"]["message"].as_str().unwrap().contains("rows are left"), "{}", ran.out);
+    assert_eq!(psql(&format!("SELECT * FROM {dst}")), "9|old");
+}
+
+#[test]
+fn a_watermark_that_a_second_run_could_not_follow_is_refused_by_the_first() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!("CREATE TABLE {src} (id int, w numeric); INSERT INTO {src} VALUES (1, 9), (2, 10)"));
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+         target: {{connection: sys, value: '{dst}'}}\n    extract: {{mode: incremental, watermark_field: w}}\n    load: {{mode: append}}\n",
+        system.connection()
+    );
+    let error = system.project.run(&yaml).exits(1).stream("s")["error"].clone();
+    assert_eq!(error["kind"], "type mapping", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("cannot be a watermark"), "{error}");
+    assert_eq!(psql(&format!("SELECT to_regclass('{dst}')")), "NULL");
+}
+
+#[test]
+fn a_stream_without_a_buffer_that_would_wait_for_itself_is_refused() {
+    let system = System::new(Kind::Postgres);
+    let (table, view) = (system.sql_name("t"), system.sql_name("v"));
+    // More rows than are on the way at once, so that the reader cannot end before the load begins.
+    psql(&format!(
+        "CREATE TABLE {table} (id int, v text); INSERT INTO {table} SELECT i, repeat('x', 200) FROM generate_series(1, 200000) i; \
+         CREATE VIEW {view} AS SELECT * FROM {table}"
+    ));
+    let yaml = |source: &str, options: &str| {
+        format!(
+            "version: 1\nname: p\nconnections: {{sys: {}}}\nbuffer: {{format: none}}\nstreams:\n  - id: s\n    source: {{connection: sys, {source}}}\n    \
+             target: {{connection: sys, value: '{table}'}}\n    criteria: {{where: 'id <= 100000'}}\n    load: {{mode: replace{options}}}\n",
+            system.connection()
+        )
+    };
+    for source in [
+        format!("value: '{table}'"),
+        format!("value: '{view}'"),
+        format!("type: sql, sql: 'SELECT * FROM {view}'"),
+        format!("type: query, sql: 'SELECT * FROM sys.{table}'"),
+    ] {
+        let error = system.project.run(&yaml(&source, "")).exits(1).stream("s")["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains("which its load locks"), "{source}: {error}");
+    }
+    assert_eq!(psql(&format!("SELECT count(*) FROM {table}")), "200000");
+    let deleting = yaml(&format!("value: '{view}'"), ", options: {replace_strategy: delete}");
+    system.project.run(&deleting).exits(0);
+    assert_eq!(psql(&format!("SELECT count(*) FROM {table}")), "100000");
+}

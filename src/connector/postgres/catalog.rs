@@ -18,6 +18,7 @@ const COLUMNS: &str = include_str!("../../../sql/postgres/columns.sql");
 const UNIQUE_KEYS: &str = include_str!("../../../sql/postgres/unique_keys.sql");
 const REFERENCES: &str = include_str!("../../../sql/postgres/references.sql");
 const RELATIONS: &str = include_str!("../../../sql/postgres/relations.sql");
+const READ_TABLES: &str = include_str!("../../../sql/postgres/read_tables.sql");
 const RESULT_TYPES: &str = include_str!("../../../sql/postgres/result_types.sql");
 
 /// What a relation is.
@@ -223,6 +224,19 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
         return Err(Error::new(ErrorKind::Schema, "the source's SQL gives no columns"));
     }
     Ok((schema, loose))
+}
+
+/// The tables behind a view or query that stands in a FROM clause, without running it.
+pub(super) async fn tables_read(session: &Session, from_sql: &str) -> Result<Vec<RelationName>> {
+    const DOING: &str = "looking for the tables behind the source";
+    session.run("BEGIN READ ONLY", DOING).await?;
+    let prepared = session.prepare(&format!("SELECT * FROM {from_sql}")).await;
+    if let Err(e) = prepared {
+        return Err(session.failed(DOING, e).await);
+    }
+    let rows = session.rows(READ_TABLES, &[], DOING).await?;
+    session.run("COMMIT", DOING).await?;
+    rows.iter().map(|row| Ok(RelationName { parts: vec![get(row, 0)?, get(row, 1)?] })).collect()
 }
 
 /// Line and column of the user's SQL, which begins in the second line of what was sent.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_postgres::config::SslMode;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ConnectionConfig, Secret, nearest};
+use crate::model::{ConnectionConfig, RelationName, Secret, nearest};
 
 /// Every parameter, with the other names that it goes by.
 const PARAMETERS: [(&str, &[&str]); 11] = [
@@ -100,6 +100,11 @@ impl Settings {
     /// The server and database for people: `host:5432/database`.
     pub(super) fn location(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)
+    }
+
+    /// A table as one that several connections may name: `host:5432/database.public.t`.
+    pub(super) fn identity(&self, table: &RelationName) -> String {
+        format!("{}.{table}", self.location())
     }
 
     /// The same for the driver.

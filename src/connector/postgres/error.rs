@@ -57,7 +57,7 @@ fn way_out(said: &DbError) -> Option<String> {
             "the statement was cancelled or took longer than statement_timeout".into()
         }
         c if *c == SqlState::UNDEFINED_OBJECT => {
-            "create the type in this database, or name another with the field's `target: {native_type: …}`".into()
+            "create the type in this database, or name another with the field's `target: {type: …}`".into()
         }
         c if *c == SqlState::NOT_NULL_VIOLATION => "fill the column, or allow NULL in the target".into(),
         c if *c == SqlState::UNIQUE_VIOLATION => {

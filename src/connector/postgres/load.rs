@@ -61,6 +61,9 @@ impl PostgresLoad {
         for sql in &plan.empty {
             session.run(sql, "emptying the target").await?;
         }
+        if !plan.empty.is_empty() {
+            expect_empty(&session, &plan.left).await?;
+        }
         if let Some(upsert) = &plan.upsert {
             session.run(&upsert.stage, "making the staging table").await?;
         }
@@ -153,6 +156,15 @@ async fn expect_watermark(session: &Session, relation: Option<&Relation>, spec: 
     }
     let what = format!("another load has moved the watermark of {column} since this one read it");
     Err(Error::new(ErrorKind::Loader, what).with_hint("run it again: it will start from the new watermark"))
+}
+
+/// A trigger or rule may keep rows from a DELETE, which says nothing of it: old rows would stay among the new.
+async fn expect_empty(session: &Session, left: &str) -> Result<()> {
+    if !session.value::<bool>(left, &[], "emptying the target").await? {
+        return Ok(());
+    }
+    let what = "emptying the target: rows are left after the DELETE";
+    Err(Error::new(ErrorKind::Loader, what).with_hint("look for a trigger or rule of the target that keeps rows"))
 }
 
 fn same(what: &str, rows: u64, wanted: u64) -> Result<()> {

@@ -123,6 +123,10 @@ impl Loader for PostgresLoader {
         Ok(has)
     }
 
+    fn follows(&self, stored: &DxtField) -> Result<()> {
+        watermark(&self.name, stored).map(|_| ()).map_err(|e| self.during(e))
+    }
+
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>> {
         let Some(relation) = &self.relation else {
             return Ok(None);
@@ -131,6 +135,11 @@ impl Loader for PostgresLoader {
         let greatest = greatest(&session, relation, column).await.map_err(|e| self.during(e))?;
         session.close().await;
         Ok(greatest)
+    }
+
+    fn locks_out(&self, spec: &LoadSpec) -> Option<String> {
+        let plan = Plan::new(&self.name, self.relation.as_ref(), spec).ok()?;
+        plan.locks_out().then(|| self.settings.identity(&self.name))
     }
 
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {

@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use tokio_postgres::CopyOutStream;
 
-use super::catalog::{self, Relation};
+use super::catalog::{self, Relation, RelationKind};
 use super::client::Session;
 use super::codec::CopyDecoder;
 use super::config::Settings;
@@ -32,7 +32,7 @@ impl PostgresExtractor {
     /// Looks at the source that a request names. Reads the catalog only; a query is prepared, not run.
     pub(super) async fn look(connection: &str, settings: Arc<Settings>, request: &ExtractRequest) -> Result<Self> {
         let session = Session::open(&settings, ErrorKind::Extractor).await?;
-        let (from_sql, label, mut schema, loose) = match &request.dataset {
+        let (from_sql, label, mut schema, loose, table) = match &request.dataset {
             Dataset::Relation(name) => {
                 let Some(relation) = Relation::find(&session, name, &settings.database).await? else {
                     return Err(catalog::missing(&session, name).await);
@@ -41,22 +41,32 @@ impl PostgresExtractor {
                     return Err(Error::new(ErrorKind::Schema, format!("{name} has no columns")));
                 }
                 let from = PostgresDialect::default().relation(&relation.name);
-                (from, relation.name.to_string(), relation.schema, relation.loose)
+                let label = relation.name.to_string();
+                let table = (relation.kind == RelationKind::Table).then_some(relation.name);
+                (from, label, relation.schema, relation.loose, table)
             }
             Dataset::Sql(sql) => {
                 let from = subquery(sql)?;
                 let (schema, loose) = catalog::describe(&session, &from).await?;
-                (from, "SQL".to_string(), schema, loose)
+                (from, "SQL".to_string(), schema, loose, None)
             }
             Dataset::Path(path) => {
                 let error = Error::new(ErrorKind::Extractor, format!("PostgreSQL has no files such as {path}"));
                 return Err(error.with_hint("name a table as `schema.table`, or give SQL"));
             }
         };
+        let reads = match table {
+            Some(name) => vec![name],
+            None => catalog::tables_read(&session, &from_sql).await?,
+        };
         session.close().await;
         declare(&mut schema, &request.declared);
-        let source =
-            PostgresSource { settings, label: format!("{connection}.{label}"), dialect: PostgresDialect::new(loose) };
+        let source = PostgresSource {
+            reads: reads.iter().map(|name| settings.identity(name)).collect(),
+            settings,
+            label: format!("{connection}.{label}"),
+            dialect: PostgresDialect::new(loose),
+        };
         let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(provider) })
     }
@@ -100,6 +110,7 @@ struct PostgresSource {
     settings: Arc<Settings>,
     label: String,
     dialect: PostgresDialect,
+    reads: Vec<String>,
 }
 
 impl RemoteSource for PostgresSource {
@@ -109,6 +120,10 @@ impl RemoteSource for PostgresSource {
 
     fn label(&self) -> String {
         self.label.clone()
+    }
+
+    fn reads(&self) -> &[String] {
+        &self.reads
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

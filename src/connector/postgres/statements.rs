@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) lock: Option<String>,
     /// What empties it.
     pub(super) empty: Vec<String>,
+    /// Asks whether it has rows.
+    pub(super) left: String,
     pub(super) copy: String,
     pub(super) upsert: Option<Upsert>,
 }
@@ -65,17 +67,22 @@ impl Plan {
             Some(relation) if spec.mode == LoadMode::Replace => empty(&name, relation, strategy)?,
             _ => Vec::new(),
         };
-        let truncates = empty.iter().any(|sql| sql.starts_with("TRUNCATE"));
-        let mode = if truncates { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
+        let mode = if truncates(&empty) { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
         let into = if spec.mode == LoadMode::Upsert { STAGED } else { &name };
         let columns = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
             create: relation.is_none().then(|| create(&name, spec)).transpose()?,
             lock: relation.map(|_| format!("LOCK TABLE {name} IN {mode} MODE")),
             empty,
+            left: format!("SELECT EXISTS (SELECT FROM {name})"),
             copy: format!("COPY {into} ({columns}) FROM STDIN"),
             upsert: (spec.mode == LoadMode::Upsert).then(|| Upsert::new(&name, relation, spec)),
         })
+    }
+
+    /// Whether it keeps others from reading the target.
+    pub(super) fn locks_out(&self) -> bool {
+        truncates(&self.empty)
     }
 
     /// For people, in order.
@@ -95,6 +102,10 @@ impl Plan {
         all.push("COMMIT".into());
         all
     }
+}
+
+fn truncates(empty: &[String]) -> bool {
+    empty.iter().any(|sql| sql.starts_with("TRUNCATE"))
 }
 
 /// TRUNCATE where no other table refers to the target, as it is refused otherwise.

@@ -102,6 +102,11 @@ pub trait RemoteSource: Debug + Send + Sync {
         None
     }
 
+    /// The tables that a scan reads, spelled as [`Loader::locks_out`](crate::connector::Loader::locks_out) spells them.
+    fn reads(&self) -> &[String] {
+        &[]
+    }
+
     /// Starts the query. Batches have exactly the Arrow schema of `query.fields`; they close by rows (`batch_size`) and
     /// by bytes (about 8 MB). The stream must fail where the remote side ends without its end marker, and must stop
     /// the remote query when it is dropped.

@@ -31,6 +31,11 @@ impl RemoteTable {
         Self { source, from, fields, schema, batch_size }
     }
 
+    /// The tables that a scan reads: [`RemoteSource::reads`].
+    pub fn reads(&self) -> &[String] {
+        self.source.reads()
+    }
+
     fn select(&self, fields: &[DxtField], filters: &[Expr], limit: Option<usize>) -> String {
         let dialect = self.source.dialect();
         let mut items: Vec<String> = fields.iter().map(|f| dialect.select(f)).collect();
