@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
+use arrow::array::{ArrayRef, AsArray, new_null_array};
 use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Date64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, StreamDecoder, read_footer_length};
@@ -206,6 +206,12 @@ fn layout(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(array.clone());
     }
+    // Arrow's dates of 64 bits are whole days by definition; some writers put times into them, which a cast would cut.
+    if let Some(dates) = array.as_primitive_opt::<Date64Type>()
+        && let Some(odd) = dates.iter().flatten().find(|millis| millis % 86_400_000 != 0)
+    {
+        return Err(ArrowError::CastError(format!("a date64 of {odd} ms is not a whole day")));
+    }
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
@@ -251,5 +257,21 @@ impl Encoder {
     pub fn finish(mut self) -> Result<Vec<u8>> {
         self.writer.finish().during(ErrorKind::Loader, || "writing Arrow".into())?;
         Ok(std::mem::take(self.writer.get_mut()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Date64Array;
+
+    use super::*;
+
+    #[test]
+    fn dates_of_64_bits_are_whole_days_or_an_error() {
+        let dates = |millis| Arc::new(Date64Array::from(vec![None, Some(millis)])) as ArrayRef;
+        let days = layout(&dates(-86_400_000), &DataType::Date32).unwrap();
+        assert_eq!(days.as_primitive::<arrow::datatypes::Date32Type>().value(1), -1);
+        let error = layout(&dates(3_600_000), &DataType::Date32).unwrap_err();
+        assert!(error.to_string().contains("3600000"), "{error}");
     }
 }
