@@ -2,6 +2,7 @@
 
 use super::check::Site;
 use super::check_fields;
+use super::check_sql;
 use super::findings::Findings;
 use crate::connector::{Addressing, Factory};
 use crate::model::{ExtractMode, LoadMode, SourceKind, TargetKind};
@@ -11,6 +12,7 @@ pub(super) fn run(site: &Site<'_>, findings: &mut Findings) {
     source(site, findings);
     target(site, findings);
     check_fields::run(site, findings);
+    check_sql::run(site, findings);
     extract(site, findings);
     sizes(site, findings);
 }

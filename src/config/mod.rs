@@ -8,6 +8,7 @@
 mod builder;
 mod check;
 mod check_fields;
+mod check_sql;
 mod check_stream;
 mod connection;
 mod decode;

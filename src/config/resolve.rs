@@ -225,6 +225,7 @@ fn stream(
     let id = raw.id.value().unwrap_or_default();
     let source = resolve_end::source(raw.source.over(&defaults.source), &id, connections, &mut places, cx);
     let target = resolve_end::target(raw.target.over(&defaults.target), &id, connections, &mut places, cx);
+    places.note("criteria", &raw.criteria);
     let fields = fields(raw.fields, &mut places);
     let extract = extract(raw.extract, defaults, &mut places);
     let load = load(raw.load, defaults, &mut places);

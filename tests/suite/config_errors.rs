@@ -303,11 +303,11 @@ fn lookback_takes_units_or_a_number() {
 fn variables_expand_after_parsing() {
     let nasty = "x\nload: {mode: replace}\n# }]";
     let text =
-        with_streams("  - {id: s, source: t, target: t, tags: [\"${TAG}\"], criteria: {where: \"a = '$${X}' $1\"}}\n");
+        with_streams("  - {id: s, source: t, target: t, tags: [\"${TAG}\"], criteria: {where: \"a = '$${X} $1'\"}}\n");
     let stream = parse_with(&text, &[("TAG", nasty)]).unwrap().streams.remove(0);
     assert_eq!(stream.tags, [nasty], "a value cannot change the structure");
     assert_eq!(stream.load.mode, LoadMode::Append);
-    assert_eq!(stream.criteria.unwrap().filter.as_deref(), Some("a = '${X}' $1"));
+    assert_eq!(stream.criteria.unwrap().filter.as_deref(), Some("a = '${X} $1'"));
     let text = with_streams(
         "  - id: s\n    source: t\n    target: t\n    extract:\n      batch_size: \"${N}\"\n      partitions: ${N}\n",
     );
@@ -409,6 +409,23 @@ fn a_pipeline_built_in_code_passes_the_same_checks() {
 }
 
 // ---- what is wrong, where, and the way out ---------------------------------------------------------------------------
+
+#[test]
+fn sql_that_cannot_be_read_is_found_with_the_text() {
+    let found = faults(&with_streams(
+        "  - {id: s, source: t, target: t, criteria: {where: \"status <> \"}}
+  - {id: u, source: t, target: u, fields: [a, {id: b, source: {expression: \"a b c\"}}]}
+  - {id: v, source: {type: query, sql: \"SELEC 1\"}, target: v}
+  - {id: w, source: t, target: w, criteria: {where: \"a in (1, 2)\"}, fields: [{id: b, source: {expression: \"sum(a)\"}}]}
+",
+    ));
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), 3, "{found}");
+    assert!(lines[0].starts_with("<yaml>:10:45: stream s: criteria `status <> `: Expected: an expression"), "{found}");
+    assert!(lines[1].starts_with("<yaml>:11:") && lines[1].contains("field b: expression `a b c`: "), "{found}");
+    assert!(lines[2].starts_with("<yaml>:12:") && lines[2].contains("the query cannot be read: Expected: "), "{found}");
+    assert!(lines.iter().all(|l| l.ends_with("the SQL is DataFusion's dialect, much like PostgreSQL's")), "{found}");
+}
 
 #[test]
 fn all_errors_of_a_file_are_reported_at_once() {
