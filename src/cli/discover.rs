@@ -1,5 +1,7 @@
 //! `dxt discover`: the tables and fields of a connection.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::args::{DiscoverArgs, DiscoverFormat};
@@ -41,6 +43,10 @@ pub async fn run(args: DiscoverArgs) -> Result<u8> {
             Err(error) => (None, Some(error.to_string())),
         };
         found.push(Found { name: text, kind: relation.kind, schema, error });
+    }
+    if let (Some(select), true) = (&args.select, found.is_empty()) {
+        return Err(Error::new(ErrorKind::Selector, format!("--select: no relation of {name} matches {select}"))
+            .with_hint("leave --select out to see them all"));
     }
     match args.format {
         DiscoverFormat::Json => print::json(&found)?,
@@ -97,15 +103,20 @@ fn draft(name: &str, found: &[Found], configs: &[ConnectionConfig], by_url: bool
     draft.connections.insert("copies".into(), serde_json::json!({"type": "file", "path": "./copies/"}));
     draft.source = Some(DraftEnd::connection(name));
     draft.target = Some(DraftEnd::connection("copies"));
-    let readable = found.iter().filter(|f| f.schema.is_some());
-    draft.streams = readable
-        .map(|f| DraftStream {
-            id: stream_id(&f.name),
-            source: if files { DraftEnd::file(&f.name) } else { DraftEnd::relation(&f.name) },
-            target: DraftEnd::file(format!("{}.parquet", stream_id(&f.name))),
+    let mut taken = HashSet::new();
+    for relation in found.iter().filter(|f| f.schema.is_some()) {
+        // `a b` and `a-b` stay apart; `a b` and `a/b` would share an id and a file. On some systems `A` and `a`, too.
+        let plain = stream_id(&relation.name);
+        let numbered = (2..).map(|n| format!("{plain}_{n}"));
+        let id = std::iter::once(plain.clone()).chain(numbered).find(|id| taken.insert(id.to_lowercase()));
+        let id = id.unwrap_or(plain);
+        draft.streams.push(DraftStream {
+            source: if files { DraftEnd::file(&relation.name) } else { DraftEnd::relation(&relation.name) },
+            target: DraftEnd::file(format!("{id}.parquet")),
             load: Some(DraftLoad { mode: LoadMode::Replace, upsert_keys: Vec::new() }),
-        })
-        .collect();
+            id,
+        });
+    }
     if draft.streams.is_empty() {
         return Err(Error::new(ErrorKind::Schema, format!("{name} has nothing that can be read")));
     }

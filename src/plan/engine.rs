@@ -55,6 +55,7 @@ impl Engine {
             let error = Error::new(ErrorKind::Configuration, format!("there is no connection {name}"));
             error.with_hint(match nearest(name, &known) {
                 Some(near) => format!("did you mean {near}?"),
+                None if known.is_empty() => "give a URL, such as sqlite:///shop.db, or a pipeline that names it".into(),
                 None => format!("connections: {}", known.join(", ")),
             })
         })

@@ -1,6 +1,6 @@
 //! The binary as a user runs it: exit codes, selections, and what is said where.
 
-use crate::support::{Project, env, people};
+use crate::support::{Project, env, people, sqlite3};
 
 const TWO: &str = "version: 1\nname: p\nconnections:\n  files: {type: file, path: .}\n  db: sqlite:///t.db\nsource: {connection: files}\n\
                    target: {connection: db}\nload: {mode: replace}\nstreams:\n  - {id: sales_a, source: in.parquet, target: a, tags: [daily, critical]}\n  \
@@ -118,6 +118,7 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     let query = |sql: &str, format: &str| project.dxt(&["query", sql, "p.yaml", "--format", format]).exits(0).out;
     assert_eq!(query("SELECT * FROM db.a", "csv"), "id,name,v\n1,a,1\n");
     assert_eq!(query("SELECT * FROM 'in.parquet'", "jsonl"), "{\"id\":1,\"name\":\"a\",\"v\":1}\n");
+    assert_eq!(query("SELECT id, CAST(NULL AS INT) AS n FROM db.a", "jsonl"), "{\"id\":1,\"n\":null}\n");
     assert_eq!(query("SELECT a.id FROM db.a JOIN files.\"in.parquet\" b USING (id)", "json"), "[{\"id\":1}]\n");
     assert_eq!(query("SELECT id, NULLIF(name, 'a') AS name FROM db.a", "jsonl"), "{\"id\":1,\"name\":null}\n");
     assert!(query("SELECT id FROM db.b WHERE id = 9", "table").contains("| id |"));
@@ -177,6 +178,13 @@ fn connections_are_tested_and_discovered() {
     project.write("copy.yaml", &yaml);
     let ran = project.dxt(&["run", "copy.yaml", "--format", "json", "--quiet"]).exits(0);
     assert_eq!(ran.counts("a"), [1, 1, 0, 0]);
+    for name in ["a b", "a/b"] {
+        sqlite3(&project.path("t.db"), &format!("CREATE TABLE \"{name}\" (x INT)"));
+    }
+    project.write("copy.yaml", &project.dxt(&["discover", "sqlite:///t.db", "--format", "yaml"]).exits(0).out);
+    project.dxt(&["run", "copy.yaml", "--quiet"]).exits(0);
+    assert!(project.path("copies/_a_b_.parquet").exists() && project.path("copies/_a_b__2.parquet").exists());
+    project.dxt(&["discover", "db", "p.yaml", "--select", "nope*"]).exits(2);
     let json = project.dxt(&["discover", "db", "p.yaml", "--format", "json", "--select", "a"]).exits(0).out;
     let found: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
