@@ -26,6 +26,9 @@ use crate::model::{Compression, DxtField, DxtSchema};
 
 const MAGIC: &[u8] = b"ARROW1";
 
+/// The end of a stream: a message of no length.
+const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
 /// A larger block than this is taken for damage.
 const MAX_BLOCK: u64 = 2 << 30;
 
@@ -51,6 +54,9 @@ fn guarded<T>(file: &SourceFile, decode: impl FnOnce() -> Result<T, ArrowError>)
 async fn range(store: &Store, file: &SourceFile, start: u64, length: u64) -> Result<Bytes> {
     let end = start.checked_add(length).filter(|end| *end <= file.meta.size && length <= MAX_BLOCK);
     let end = end.ok_or_else(|| damaged(file, ArrowError::IpcError("a block lies outside of the file".into())))?;
+    if length == 0 {
+        return Ok(Bytes::new());
+    }
     let got = store.object.get_range(&file.meta.location, start..end).await;
     let bytes = got.during(ErrorKind::Extractor, || file.shown.to_string())?;
     match bytes.len() as u64 == length {
@@ -108,12 +114,15 @@ struct Stream<'a> {
     input: Input,
     decoder: StreamDecoder,
     buffer: Buffer,
+    /// The last bytes read.
+    tail: Vec<u8>,
 }
 
 impl<'a> Stream<'a> {
     async fn open(store: &Store, file: &'a SourceFile) -> Result<Self> {
         let input = Input::open(store, file, Codec::None).await?;
-        Ok(Self { file, input, decoder: StreamDecoder::new(), buffer: Buffer::from(Vec::<u8>::new()) })
+        let buffer = Buffer::from(Vec::<u8>::new());
+        Ok(Self { file, input, decoder: StreamDecoder::new(), buffer, tail: Vec::new() })
     }
 
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
@@ -123,10 +132,19 @@ impl<'a> Stream<'a> {
                 return Ok(Some(batch));
             }
             match self.input.next().await? {
-                Some(chunk) => self.buffer = Buffer::from(chunk),
+                Some(chunk) => {
+                    self.tail.extend_from_slice(&chunk[chunk.len().saturating_sub(END.len())..]);
+                    let more = self.tail.len().saturating_sub(END.len());
+                    self.tail.drain(..more);
+                    self.buffer = Buffer::from(chunk);
+                }
                 None => {
                     let decoder = &mut self.decoder;
                     guarded(self.file, || decoder.finish())?;
+                    // A stream that is cut off between two batches ends like a whole one but for this.
+                    if self.tail != END {
+                        return Err(damaged(self.file, ArrowError::IpcError("the stream has no end marker".into())));
+                    }
                     return Ok(None);
                 }
             }
@@ -263,8 +281,40 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use arrow::array::Date64Array;
+    use arrow::ipc::writer::StreamWriter;
 
     use super::*;
+    use crate::connector::file::listing;
+    use crate::connector::file::location::Place;
+
+    async fn read(bytes: &[u8]) -> Result<usize> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x.arrow"), bytes).unwrap();
+        let place = Place::local(dir.path()).unwrap();
+        let files = listing::files(&place.locate("x.arrow").unwrap()).await.unwrap();
+        let mut stream = Stream::open(&place.store, &files[0]).await?;
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await? {
+            rows += batch.num_rows();
+        }
+        Ok(rows)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_between_two_batches_is_cut_off() {
+        let column: ArrayRef = Arc::new(Date64Array::from(vec![0, 0, 0]));
+        let batch = RecordBatch::try_from_iter([("d", column)]).unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        let one = writer.get_ref().len();
+        writer.write(&batch).unwrap();
+        let bytes = writer.into_inner().unwrap();
+        assert_eq!(read(&bytes).await.unwrap(), 6);
+        for cut in [0, one, bytes.len() - END.len()] {
+            let error = read(&bytes[..cut]).await.unwrap_err();
+            assert!(error.message().ends_with("is not a whole Arrow file"), "{cut}: {error}");
+        }
+    }
 
     #[test]
     fn dates_of_64_bits_are_whole_days_or_an_error() {
