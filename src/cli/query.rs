@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::WriterBuilder;
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::display::FormatOptions;
@@ -23,6 +23,7 @@ use crate::config;
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BufferConfig, ConnectionConfig};
+use crate::plan::strict::cast_strict;
 use crate::plan::{Engine, stream};
 
 /// What the SQL of a command may name.
@@ -89,11 +90,13 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
     match args.format {
         RowFormat::Table => table(rows).await,
         RowFormat::Csv => {
-            let schema = rows.schema();
+            // CSV has no lists and structs: they are JSON there, as in files.
+            let schema = flat(&RecordBatch::new_empty(rows.schema()))?.schema();
             let mut writer = WriterBuilder::new().with_header(true).build(out());
             // The header is there for no rows, too.
             let more = more_wanted(writer.write(&RecordBatch::new_empty(schema)))?;
-            match each(rows, more, |batch| writer.write(batch)).await? {
+            let flat = |batch: &RecordBatch| flat(batch).map_err(|e| ArrowError::from_external_error(Box::new(e)));
+            match each(rows, more, |batch| writer.write(&flat(batch)?)).await? {
                 true => print::written(writer.into_inner().flush()),
                 // It would panic: what it holds cannot be written any more.
                 false => Ok(()),
@@ -113,6 +116,21 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
             print::written(writer.into_inner().flush())
         }
     }
+}
+
+/// The batch with each nested column as JSON text.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        let column = match field.data_type().is_nested() {
+            true => cast_strict(column, &DataType::Utf8, field.name())?,
+            false => column.clone(),
+        };
+        Ok((field.name(), column, true))
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_from_iter_with_nullable(columns)
+        .map_err(|e| Error::new(ErrorKind::Pipeline, "the rows cannot be written").with_source(e))
 }
 
 /// An object of JSON has each name once: readers keep one of two values.

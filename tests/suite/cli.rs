@@ -119,6 +119,8 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     assert_eq!(query("SELECT * FROM db.a", "csv"), "id,name,v\n1,a,1\n");
     assert_eq!(query("SELECT * FROM 'in.parquet'", "jsonl"), "{\"id\":1,\"name\":\"a\",\"v\":1}\n");
     assert_eq!(query("SELECT id, CAST(NULL AS INT) AS n FROM db.a", "jsonl"), "{\"id\":1,\"n\":null}\n");
+    let nested = "SELECT make_array(id, NULL) AS l, named_struct('a', name) AS s FROM db.a";
+    assert_eq!(query(nested, "csv"), "l,s\n\"[1,null]\",\"{\"\"a\"\":\"\"a\"\"}\"\n");
     assert_eq!(query("SELECT a.id FROM db.a JOIN files.\"in.parquet\" b USING (id)", "json"), "[{\"id\":1}]\n");
     assert_eq!(query("SELECT id, NULLIF(name, 'a') AS name FROM db.a", "jsonl"), "{\"id\":1,\"name\":null}\n");
     assert!(query("SELECT id FROM db.b WHERE id = 9", "table").contains("| id |"));
