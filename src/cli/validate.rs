@@ -6,7 +6,7 @@ use super::{load, print};
 use crate::connector::Registry;
 use crate::error::Result;
 use crate::model::selector;
-use crate::plan::{self, Engine};
+use crate::plan::Engine;
 use crate::runner::Action;
 
 pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
@@ -18,7 +18,6 @@ pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
     }
     let registry = Registry::builtin();
     let pipeline = load(&args.select.pipeline, &registry)?;
-    plan::syntax::check(&pipeline)?;
     // Fields and options of connections are checked by making their connectors.
     Engine::new(&registry, &pipeline.connections, None, &pipeline.base_dir)?;
     let (select, exclude) = selectors(&args.select)?;

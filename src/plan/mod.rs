@@ -16,7 +16,6 @@ mod floats;
 pub mod sink;
 pub mod stream;
 pub mod strict;
-pub mod syntax;
 pub mod watermark;
 
 pub use engine::Engine;

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::selector::{self, Selector};
 use crate::model::{BufferFormat, Pipeline};
 use crate::plan::sink::Progress;
-use crate::plan::{Engine, RunInfo, syntax};
+use crate::plan::{Engine, RunInfo};
 
 pub use result::{ErrorReport, RunResult, Status, StreamResult};
 
@@ -121,7 +121,6 @@ pub(crate) struct Run<'a> {
 /// Configuration: the pipeline does not hold together. Selector: nothing is selected. Nothing has been touched then.
 pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult> {
     config::check(pipeline, &options.registry)?;
-    syntax::check(pipeline)?;
     let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
     let one_half = matches!(options.action, Action::Extract | Action::Load);
     if one_half && options.buffer.is_none() && pipeline.buffer.format == BufferFormat::Memory {

@@ -79,6 +79,30 @@ fn text_is_parsed_whole_or_refused() {
 }
 
 #[test]
+fn a_times_text_is_not_moved() {
+    let text = |t: &str, ty| to(StringArray::from(vec![t]), ty);
+    let micros = || DataType::Timestamp(TimeUnit::Microsecond, None);
+    let instant = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    for zoned in ["2024-01-01 00:00:00+02:00", "2024-01-01T00:00:00-0500", "2024-01-01 00:00:00 Europe/Berlin"] {
+        assert!(text(zoned, micros()).unwrap_err().contains(zoned));
+        assert!(text(zoned, instant()).is_ok(), "{zoned}");
+    }
+    for plain in ["2024-01-01", "2024-01-01 10:00:00.5", "2024-01-01T10:00:00Z", "2024-01-01 10:00:00+00:00"] {
+        assert!(text(plain, micros()).is_ok(), "{plain}");
+    }
+    assert!(text("2024-01-01 23:59:60", micros()).is_err());
+    assert!(text("2024-01-01 23:59:60Z", instant()).is_err());
+    assert!(text("23:59:60", DataType::Time64(TimeUnit::Microsecond)).is_err());
+    assert!(text("23:59:59", DataType::Time64(TimeUnit::Microsecond)).is_ok());
+}
+
+#[test]
+fn a_type_without_a_way_back_is_named_as_it_was_asked_for() {
+    let error = to(TimestampMicrosecondArray::from(vec![0]), DataType::Time64(TimeUnit::Microsecond)).unwrap_err();
+    assert_eq!(error, "field f: there is no cast from timestamp to time");
+}
+
+#[test]
 fn nulls_stay_and_nothing_else_becomes_null() {
     let out = to(Int64Array::from(vec![None, Some(5)]), DataType::Int16).unwrap();
     assert_eq!((out.is_null(0), out.is_null(1)), (true, false));
@@ -144,6 +168,20 @@ fn values_within_json_are_taken_as_strictly_as_others() {
     assert!(text("[\"2026-01-01 10:00:00.123456789\"]", DataType::Timestamp(TimeUnit::Microsecond, None)).is_err());
     let days = text("[\"2026-01-01\", null]", DataType::Date32).unwrap();
     assert_eq!(days.as_list::<i32>().value(1).len(), 2);
+}
+
+#[test]
+fn structs_print_with_their_nulls_and_without_nan() {
+    let field = |name, t| Arc::new(arrow::datatypes::Field::new(name, t, true));
+    let record = |number: f64| {
+        StructArray::from(vec![
+            (field("a", DataType::Float64), Arc::new(Float64Array::from(vec![number])) as ArrayRef),
+            (field("b", DataType::LargeUtf8), Arc::new(LargeStringArray::from(vec![None::<&str>])) as ArrayRef),
+        ])
+    };
+    let text = to(record(1.5), DataType::Utf8).unwrap();
+    assert_eq!(text.as_string::<i32>().value(0), r#"{"a":1.5,"b":null}"#);
+    assert!(to(record(f64::NAN), DataType::Utf8).unwrap_err().contains("NaN"));
 }
 
 proptest! {

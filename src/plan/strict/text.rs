@@ -60,10 +60,29 @@ fn well_formed(text: &str, to: &DataType) -> bool {
             // Arrow's parser takes a timestamp's text, too, and drops its time.
             !text.contains([':', 'T', ' '])
         }
-        Timestamp(unit, _) => fraction_digits(text) <= unit_digits(unit),
-        Time32(unit) | Time64(unit) => fraction_digits(text) <= unit_digits(unit),
+        // A zone would shift the time and be gone; `Z` shifts nothing.
+        Timestamp(unit, zone) => {
+            fraction_digits(text) <= unit_digits(unit)
+                && !has_leap_second(text)
+                && (zone.is_some() || !has_offset(text))
+        }
+        Time32(unit) | Time64(unit) => fraction_digits(text) <= unit_digits(unit) && !has_leap_second(text),
         _ => true,
     }
+}
+
+/// Whether the second is 60, which Arrow's parser carries into the next minute.
+fn has_leap_second(text: &str) -> bool {
+    text.split(':').nth(2).is_some_and(|second| second.starts_with("60"))
+}
+
+/// Whether a timestamp's text ends with a zone other than UTC.
+fn has_offset(text: &str) -> bool {
+    // The dashes of the date come before.
+    let time = text.split_once([' ', 'T', 't']).map_or("", |(_, time)| time);
+    let zone = time.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == '.').trim();
+    let zero = zone.starts_with(['+', '-']) && zone.chars().skip(1).all(|c| c == '0' || c == ':');
+    !(zone.is_empty() || zero || zone.eq_ignore_ascii_case("z") || zone.eq_ignore_ascii_case("utc"))
 }
 
 fn unit_digits(unit: &arrow::datatypes::TimeUnit) -> usize {
