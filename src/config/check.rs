@@ -8,7 +8,7 @@ use super::infer;
 use super::places::{Places, StreamPlaces};
 use crate::connector::{Factory, Registry};
 use crate::error::{Position, Result};
-use crate::model::{ConnectionConfig, Pipeline, SourceKind, Stream, nearest};
+use crate::model::{ConnectionConfig, LoadMode, Pipeline, SourceKind, Stream, nearest};
 
 /// Names that SQL gives another meaning.
 const RESERVED: [&str; 3] = ["buffer", "information_schema", "dxt"];
@@ -45,7 +45,26 @@ pub(super) fn run(pipeline: &Pipeline, registry: &Registry, places: &Places, fin
             check_id(&site, i, &mut seen, findings);
         }
         check_stream::run(&site, findings);
+        check_target(&site, i, findings);
     }
+}
+
+/// Of two streams with one target, one that replaces would throw the other's rows away.
+fn check_target(site: &Site<'_>, index: usize, findings: &mut Findings) {
+    let target = &site.stream.target;
+    let same = |other: &&Stream| other.target.connection == target.connection && other.target.kind == target.kind;
+    let replaces = |stream: &Stream| stream.load.mode == LoadMode::Replace;
+    let Some(first) = site.pipeline.streams[..index].iter().find(same) else { return };
+    if site.broken("target.value") || !(replaces(first) || replaces(site.stream)) {
+        return;
+    }
+    let message = format!("streams {} and {} have one target, and one of them replaces it", first.id, site.stream.id);
+    site.report(
+        findings,
+        &[("target.value", None), ("target", None), ("id", None)],
+        message,
+        "give them targets of their own, or append",
+    );
 }
 
 fn check_id<'a>(site: &Site<'a>, index: usize, seen: &mut HashMap<&'a str, usize>, findings: &mut Findings) {

@@ -1,11 +1,15 @@
 //! The checks of one stream against its connections and within itself.
 
-use super::check::Site;
+use std::sync::Arc;
+
+use super::check::{Key, Site};
 use super::check_fields;
 use super::check_sql;
 use super::findings::Findings;
-use crate::connector::{Addressing, Factory};
+use crate::connector::{Addressing, Connector, Factory};
+use crate::error::Result;
 use crate::model::{ExtractMode, LoadMode, SourceKind, TargetKind};
+use crate::plan::primary_key;
 
 /// Checks all of a stream but its id.
 pub(super) fn run(site: &Site<'_>, findings: &mut Findings) {
@@ -38,6 +42,9 @@ fn source(site: &Site<'_>, findings: &mut Findings) {
     if !factory.capabilities.read {
         site.report_of(findings, &at, format!("{whose} cannot be read"), "take it as a target only");
         return;
+    }
+    if let Some(connector) = connector(site, &source.connection) {
+        options(site, &[("source.options", None), ("source", None)], connector.check_source(&source.options), findings);
     }
     match &source.kind {
         SourceKind::Sql(_) if !factory.capabilities.sql => {
@@ -89,10 +96,25 @@ fn target(site: &Site<'_>, findings: &mut Findings) {
         site.report_of(findings, &[("load.mode", None), ("target", None)], message, hint);
         return;
     }
+    if let Some(connector) = connector(site, &target.connection) {
+        let checked = connector.check_target(&target.options, &primary_key::without(&site.stream.load.options));
+        options(site, &[("target.options", None), ("load.options", None), ("target", None)], checked, findings);
+    }
     if site.broken("target.kind") {
         return;
     }
     addressed(site, factory, findings);
+}
+
+/// The connector of a connection that is right; a wrong one has been reported at its own place.
+fn connector(site: &Site<'_>, name: &str) -> Option<Arc<dyn Connector>> {
+    site.registry.connect(site.pipeline.connection(name)?).ok()
+}
+
+fn options(site: &Site<'_>, keys: &[Key], checked: Result<()>, findings: &mut Findings) {
+    if let Err(error) = checked {
+        site.report_of(findings, keys, error.to_string(), error.hint().unwrap_or("see the connector's docs"));
+    }
 }
 
 fn addressed(site: &Site<'_>, factory: &Factory, findings: &mut Findings) {

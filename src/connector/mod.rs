@@ -54,6 +54,24 @@ pub trait Connector: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Checks a source's options before anything is connected to.
+    ///
+    /// # Errors
+    /// Configuration: an option that does not exist, or a value that is none.
+    fn check_source(&self, options: &Options) -> Result<()> {
+        let _ = options;
+        Ok(())
+    }
+
+    /// Checks a target's options, and those of its load, before anything is connected to.
+    ///
+    /// # Errors
+    /// Configuration: an option that does not exist, or a value that is none.
+    fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
+        let _ = (options, load);
+        Ok(())
+    }
+
     /// Looks at a dataset and makes it a table provider. Reads metadata only (a CSV's types need its text).
     ///
     /// # Errors

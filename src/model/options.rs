@@ -89,6 +89,7 @@ impl<'a> OptionReader<'a> {
         let known: Vec<&str> = self.known.iter().copied().collect();
         Err(error.with_hint(match nearest(unknown, &known) {
             Some(name) => format!("did you mean {name}?"),
+            None if known.is_empty() => "it takes no options".into(),
             None => format!("known options: {}", known.join(", ")),
         }))
     }

@@ -13,6 +13,7 @@ mod explain;
 pub(crate) mod fields;
 mod filter;
 mod floats;
+pub mod primary_key;
 pub mod sink;
 pub mod stream;
 pub mod strict;

@@ -17,7 +17,7 @@ use super::floats;
 use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
-use super::{Engine, RunInfo};
+use super::{Engine, RunInfo, primary_key};
 use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -165,13 +165,10 @@ pub fn load(
     let doing = || format!("target {}", loader.target());
     let spec_of = |id: &str| stream.fields.iter().find(|f| f.id == id);
     let target_of = |id: &String| spec_of(id).map_or(id.as_str(), FieldSpec::target_name).to_string();
-    for key in &stream.load.upsert_keys {
-        if schema.field(key).is_none() {
-            return Err(Error::new(ErrorKind::Schema, format!("upsert key {key} is no field of the stream"))
-                .with_hint(format!("its fields: {}", schema.names().join(", "))));
-        }
-    }
-    let keys: Vec<String> = stream.load.upsert_keys.iter().map(target_of).collect();
+    let keys = primary_key::fields(stream, schema)?;
+    // A target that is there keeps its own key; only an upsert needs to know the rows'.
+    let known = stream.load.mode == LoadMode::Upsert || loader.existing().is_none();
+    let keys: Vec<String> = keys.iter().filter(|_| known).map(target_of).collect();
     let mut stored = Vec::new();
     for field in &schema.fields {
         let spec = spec_of(&field.name);
@@ -211,7 +208,7 @@ pub fn load(
         // An upsert repeated changes nothing, so only an append needs the watermark to be where it was.
         expected_watermark: watermark.filter(|_| incremental_append),
         run_id: run.run_id.clone(),
-        options: stream.load.options.clone(),
+        options: primary_key::without(&stream.load.options),
     };
     loader.check(&spec).map_err(|e| e.context(doing()))?;
     let columns = schema.fields.iter().map(|f| f.name.clone()).collect();

@@ -256,3 +256,27 @@ fn a_query_stops_when_its_reader_has_gone() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{format}");
     }
 }
+
+#[test]
+fn options_of_any_stream_are_checked_before_the_first_runs() {
+    let project = project();
+    let bad = "  - {id: bad, source: {value: in.csv, options: {delimeter: ';'}}, target: d}\n  \
+               - {id: worse, source: in.parquet, target: e, load: {mode: replace, options: {speed: fast}}}\n";
+    project.write("p.yaml", &(TWO.to_string() + bad));
+    let ran = project.dxt(&["run", "p.yaml"]).exits(2);
+    assert!(ran.err.contains("p.yaml:13:") && ran.err.contains("did you mean delimiter?"), "{}", ran.err);
+    assert!(ran.err.contains("p.yaml:14:") && ran.err.contains("unknown option speed"), "{}", ran.err);
+    assert!(!project.path("t.db").exists());
+}
+
+#[test]
+fn two_streams_do_not_replace_one_target() {
+    let project = project();
+    project.write("p.yaml", &(TWO.to_string() + "  - {id: again, source: in.parquet, target: a}\n"));
+    let ran = project.dxt(&["validate", "p.yaml"]).exits(2);
+    assert!(
+        ran.err.contains("p.yaml:13:") && ran.err.contains("streams sales_a and again have one target"),
+        "{}",
+        ran.err
+    );
+}

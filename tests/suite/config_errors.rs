@@ -216,10 +216,10 @@ fn a_connection_right_there_is_made_once_for_the_same_url() {
 fn a_streams_own_settings_win_key_by_key() {
     let text = format!(
         "{HEAD}extract: {{mode: incremental, watermark_field: at, lookback: 1h, batch_size: 10}}\n\
-         load: {{mode: upsert, upsert_keys: [id], options: {{a: 1, b: 2, c: 3}}}}\n\
+         load: {{mode: upsert, upsert_keys: [id], options: {{primary_key: none}}}}\n\
          streams:\n\
          - {{id: a, source: t, target: t}}\n\
-         - {{id: b, source: t, target: t, extract: {{mode: full}}, load: {{mode: append, options: {{b: 5, c: null}}}}}}\n\
+         - {{id: b, source: t, target: t, extract: {{mode: full}}, load: {{mode: append, options: {{primary_key: [id]}}}}}}\n\
          - {{id: c, source: t, target: t, extract: {{lookback: null, batch_size: 7}}}}\n"
     );
     let pipeline = parse(&text);
@@ -227,7 +227,7 @@ fn a_streams_own_settings_win_key_by_key() {
     assert_eq!((a.extract.mode, a.extract.batch_size), (ExtractMode::Incremental, 10));
     assert_eq!((a.load.mode, a.load.upsert_keys.as_slice()), (LoadMode::Upsert, ["id".to_string()].as_slice()));
     assert_eq!((b.extract.mode, b.extract.lookback, b.extract.batch_size), (ExtractMode::Full, None, 10));
-    assert_eq!(serde_json::to_string(&b.load.options).unwrap(), r#"{"a":1,"b":5}"#);
+    assert_eq!(serde_json::to_string(&b.load.options).unwrap(), r#"{"primary_key":["id"]}"#);
     assert_eq!((c.extract.mode, c.extract.lookback, c.extract.batch_size), (ExtractMode::Incremental, None, 7));
 }
 
@@ -257,12 +257,12 @@ fn append_counts_as_said_only_where_it_is_written() {
 #[test]
 fn scalars_are_those_of_yaml_1_2_and_keep_their_text() {
     let stream = one_stream(
-        "  - id: s\n    source: t\n    target: t\n    tags: [no, on, 007, 1.10, 2024-01-01]\n    load:\n      options: \
-         {a: no, b: 007, c: 1.10, d: 12, e: true, f: null, g: \"12\", h: 0x10, i: [1, x], j: {k: ~}, l: 1e3}\n",
+        "  - id: s\n    source: t\n    target: t\n    tags: [no, on, 007, 1.10, 2024-01-01]\n    load:\n      options: {primary_key: \
+         {a: no, b: 007, c: 1.10, d: 12, e: true, f: null, g: \"12\", h: 0x10, i: [1, x], j: {k: ~}, l: 1e3}}\n",
     );
     assert_eq!(stream.tags, ["no", "on", "007", "1.10", "2024-01-01"]);
     assert_eq!(
-        serde_json::to_string(&stream.load.options).unwrap(),
+        serde_json::to_string(&stream.load.options["primary_key"]).unwrap(),
         r#"{"a":"no","b":"007","c":"1.10","d":12,"e":true,"f":null,"g":"12","h":"0x10","i":[1,"x"],"j":{"k":null},"l":"1e3"}"#
     );
 }
@@ -404,7 +404,9 @@ fn a_pipeline_built_in_code_passes_the_same_checks() {
         "the connection name dxt is reserved … rename it: SQL names other things by buffer, information_schema, dxt\n\
          the stream's id cannot be the name of a folder: it has `/` … use letters, digits, `_`, `-` and `.`, the dot not at the beginning\n\
          stream c: one file cannot be appended to … write `load: {mode: replace}`, or a folder of parts as the target: `out/`\n\
-         stream d: connection lake (file) cannot upsert; load modes it can: append, replace … write `load: {mode: …}` with one of append, replace\n"
+         streams a/b and c have one target, and one of them replaces it … give them targets of their own, or append\n\
+         stream d: connection lake (file) cannot upsert; load modes it can: append, replace … write `load: {mode: …}` with one of append, replace\n\
+         streams a/b and d have one target, and one of them replaces it … give them targets of their own, or append\n"
     );
 }
 
@@ -780,7 +782,7 @@ streams:
         folded
     extract: {mode: full, batch_size: 10, lookback: ~}
     load: {mode: replace}
-  - {<<: *s, id: more, criteria: {where: "a > 1", limit: 3}}
+  - {<<: *s, id: more, target: out/more.csv, criteria: {where: "a > 1", limit: 3}}
 "#;
 
 /// Loads and looks at the outcome as a program would.

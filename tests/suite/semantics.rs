@@ -366,3 +366,12 @@ fn a_buffer_in_memory_is_not_extracted_for_nobody() {
         assert!(project.dxt(&[half, "p.yaml"]).exits(2).err.contains("format: memory"));
     }
 }
+
+#[test]
+fn nan_is_found_in_a_parquet_file_whose_statistics_leave_it_out() {
+    let project = Project::new();
+    let columns: Vec<(&str, ArrayRef)> = vec![("f", Arc::new(Float64Array::from(vec![1.0, f64::NAN])))];
+    write_parquet(&project.path("in.parquet"), columns);
+    let sql = "SELECT count(*) AS n FROM 'in.parquet' WHERE f = 'NaN'::double OR f > 5::double";
+    assert_eq!(project.dxt(&["query", sql, "--format", "csv"]).exits(0).out, "n\n1\n");
+}

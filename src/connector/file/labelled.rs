@@ -11,7 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -116,7 +116,13 @@ impl ExecutionPlan for LabelledExec {
         parent_filters: Vec<Arc<dyn PhysicalExpr>>,
         _: &ConfigOptions,
     ) -> PlanResult<FilterDescription> {
-        FilterDescription::from_children(parent_filters, &self.children())
+        // Statistics leave NaN out, but a comparison with NaN holds or not like any other: a row group pruned by a float
+        // column's bounds may have had rows to keep.
+        let schema = self.schema();
+        let exact = schema.fields().iter().enumerate().filter(|(_, f)| !f.data_type().is_floating());
+        let exact = exact.map(|(index, _)| index).collect();
+        let child = ChildFilterDescription::from_child_with_allowed_indices(&parent_filters, exact, &self.input)?;
+        Ok(FilterDescription::new().with_child(child))
     }
 
     fn handle_child_pushdown_result(

@@ -172,6 +172,14 @@ impl Connector for FileConnector {
         Ok(relations.collect())
     }
 
+    fn check_source(&self, options: &Options) -> Result<()> {
+        FileOptions::read(&[options], "options of a file source").map(|_| ())
+    }
+
+    fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
+        FileOptions::read(&[options, load], "options of a file target").map(|_| ())
+    }
+
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
         let (location, label) = self.locate(&request.dataset)?;
         let options = FileOptions::read(&[&request.options], &format!("options of {label}"))?;

@@ -99,8 +99,17 @@ impl Connector for PostgresConnector {
         Ok(relations)
     }
 
+    fn check_source(&self, options: &Options) -> Result<()> {
+        OptionReader::new(options, "source options of PostgreSQL").finish()
+    }
+
+    fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
+        OptionReader::new(options, "target options of PostgreSQL").finish()?;
+        statements::options(load).map(|_| ())
+    }
+
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
-        OptionReader::new(&request.options, "source options of PostgreSQL").finish()?;
+        self.check_source(&request.options)?;
         let extractor = source::PostgresExtractor::look(&self.name, self.settings.clone(), request).await;
         Ok(Arc::new(extractor.map_err(|e| self.during(e))?))
     }

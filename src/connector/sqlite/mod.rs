@@ -36,7 +36,7 @@ use super::{
     TypeMapper,
 };
 use crate::error::{ErrorKind, Result};
-use crate::model::{ConnectionConfig, Options, RelationName};
+use crate::model::{ConnectionConfig, OptionReader, Options, RelationName};
 
 const CAPABILITIES: Capabilities = Capabilities {
     addressing: Addressing::Tables,
@@ -95,6 +95,15 @@ impl Connector for Sqlite {
         let relations = self.client.run(|client| catalog::list(&client.open_read()?)).await?;
         let info = |(name, kind)| RelationInfo { dataset: Dataset::Relation(RelationName { parts: vec![name] }), kind };
         Ok(relations.into_iter().map(info).collect())
+    }
+
+    fn check_source(&self, options: &Options) -> Result<()> {
+        OptionReader::new(options, "source options of a sqlite connection").finish()
+    }
+
+    fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
+        OptionReader::new(options, "target options of a sqlite connection").finish()?;
+        sink::check_load_options(load)
     }
 
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {

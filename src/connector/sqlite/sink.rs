@@ -157,16 +157,21 @@ pub fn ddl(table: &str, spec: &LoadSpec) -> Result<String> {
     Ok(fill(template, &[("target", &main_table(table)), ("columns", &lines.join(",\n    "))]))
 }
 
+/// Reads the options of a load: there are none that change anything here.
+///
+/// # Errors
+/// Configuration: an unknown option.
+pub fn check_load_options(options: &Options) -> Result<()> {
+    OptionReader::new(options, "load options of a sqlite connection").finish()
+}
+
 /// Whether a target, as it is (`None`: missing), takes a load.
 ///
 /// # Errors
 /// Schema, or configuration for an unknown option; with the way out.
 pub fn check(label: &str, table: &str, relation: Option<&Relation>, spec: &LoadSpec) -> Result<()> {
     let schema = |message: String| Error::new(ErrorKind::Schema, format!("{label}: {message}"));
-    let mut options = OptionReader::new(&spec.options, "load options of a sqlite connection");
-    // Which columns it names is settled before a loader sees them, as the keys.
-    options.string("primary_key")?;
-    options.finish()?;
+    check_load_options(&spec.options)?;
     if spec.schema.fields.is_empty() {
         return Err(schema("the load has no columns".into()));
     }

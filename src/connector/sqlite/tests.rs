@@ -503,7 +503,7 @@ fn what_a_target_does_not_take_is_refused_beforehand() {
     assert!(shop.loader("t").check(&spec(LoadMode::Append, vec![text("Name")], &[])).is_ok(), "the rowid fills id in");
     let mut options = spec(LoadMode::Append, vec![text("Name")], &[]);
     options.options.insert("primary_kye".into(), "source".into());
-    assert_eq!(shop.loader("t").check(&options).unwrap_err().hint(), Some("did you mean primary_key?"));
+    assert_eq!(shop.loader("t").check(&options).unwrap_err().hint(), Some("it takes no options"));
 }
 
 #[test]
