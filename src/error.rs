@@ -162,7 +162,11 @@ impl Error {
 
     /// Says what was being done. The outermost comes last in the call order and first in print.
     pub fn context(mut self, doing: impl Into<String>) -> Self {
-        self.0.context.push(doing.into());
+        let doing = doing.into();
+        // Two layers may both know the connection's name.
+        if self.0.context.last() != Some(&doing) {
+            self.0.context.push(doing);
+        }
         self
     }
 

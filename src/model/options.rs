@@ -79,6 +79,14 @@ impl<'a> OptionReader<'a> {
         })
     }
 
+    /// Checks that `options` holds nothing but these.
+    ///
+    /// # Errors
+    /// Configuration: an option that is not among them, with the nearest known name.
+    pub fn known(options: &'a Options, whose: &str, names: &[&'static str]) -> Result<()> {
+        Self { options, known: names.iter().copied().collect(), whose: whose.to_string() }.finish()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

@@ -31,7 +31,10 @@ pub(super) fn register(context: &SessionContext, engine: &Arc<Engine>) {
     context.register_catalog(DEFAULT_CATALOG, Arc::new(Root { engine: engine.clone() }));
     for connector in engine.connectors() {
         if connector.capabilities().addressing == Addressing::SchemasAndTables {
-            context.register_catalog(connector.name(), Arc::new(Schemas { connector: connector.clone() }));
+            context.register_catalog(
+                connector.name(),
+                Arc::new(Schemas { engine: engine.clone(), connection: connector.name().to_string() }),
+            );
         }
     }
     if engine.buffer().is_some() {
@@ -68,23 +71,27 @@ impl<L: Lookup + 'static> SchemaProvider for Lazy<L> {
     }
 }
 
+/// The relations of a connection, or of one schema of it. Whether there is such a connection is seen when a table is
+/// looked up, so that the error can name those there are.
 struct Relations {
-    connector: Arc<dyn Connector>,
+    engine: Arc<Engine>,
+    connection: String,
     schema: Option<String>,
 }
 
 #[async_trait]
 impl Lookup for Relations {
     async fn find(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
-        let dataset = match self.connector.capabilities().addressing {
+        let connector = self.engine.connector(&self.connection)?;
+        let dataset = match connector.capabilities().addressing {
             Addressing::Files => Dataset::Path(name.to_string()),
             _ => {
                 let parts = self.schema.iter().cloned().chain([name.to_string()]).collect();
                 Dataset::Relation(RelationName { parts })
             }
         };
-        let doing = || format!("table {}.{dataset}", self.connector.name());
-        let found = self.connector.extractor(&ExtractRequest::new(dataset.clone())).await;
+        let doing = || format!("table {}.{dataset}", self.connection);
+        let found = connector.extractor(&ExtractRequest::new(dataset.clone())).await;
         Ok(found.map_err(|e| e.context(doing()))?.provider())
     }
 }
@@ -118,7 +125,10 @@ impl Lookup for Buffers {
     async fn find(&self, stream: &str) -> Result<Arc<dyn TableProvider>> {
         let missing = || {
             Error::new(ErrorKind::Buffer, format!("there is no committed buffer of {}.{stream}", self.pipeline))
-                .with_hint("`dxt extract` makes one; `dxt run` keeps it with `buffer: {persist: true}`")
+                .with_hint(
+                    "`dxt extract` makes one; `dxt run` keeps it with `buffer: {persist: true}`; \
+                            names with upper case stand in double quotes",
+                )
         };
         let buffer = self.engine.buffer().ok_or_else(missing)?;
         let newest = buffer.committed(&self.pipeline, stream).await?.into_iter().next().ok_or_else(missing)?;
@@ -140,14 +150,15 @@ impl CatalogProvider for Root {
         if name == DEFAULT_SCHEMA {
             return Some(Arc::new(Lazy(Files { engine: self.engine.clone() })));
         }
-        let connector = self.engine.connector(name).ok()?.clone();
-        Some(Arc::new(Lazy(Relations { connector, schema: None })))
+        let relations = Relations { engine: self.engine.clone(), connection: name.to_string(), schema: None };
+        Some(Arc::new(Lazy(relations)))
     }
 }
 
 #[derive(Debug)]
 struct Schemas {
-    connector: Arc<dyn Connector>,
+    engine: Arc<Engine>,
+    connection: String,
 }
 
 impl CatalogProvider for Schemas {
@@ -156,7 +167,8 @@ impl CatalogProvider for Schemas {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(Lazy(Relations { connector: self.connector.clone(), schema: Some(name.to_string()) })))
+        let (engine, connection) = (self.engine.clone(), self.connection.clone());
+        Some(Arc::new(Lazy(Relations { engine, connection, schema: Some(name.to_string()) })))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
     let ended = match std::panic::AssertUnwindSafe(all).catch_unwind().await {
         Ok(ended) => ended,
         Err(_) => Err(Error::new(ErrorKind::Pipeline, "a bug in dxt: the stream's task panicked")
-            .with_hint("nothing was committed; please report it with the pipeline and --verbose")),
+            .with_hint("look whether its rows have arrived, and please report it with the pipeline and --verbose")),
     };
     let _entered = span.enter();
     match ended {

@@ -83,6 +83,8 @@ impl Place {
                 format!("{}://{bucket}/{}", config.kind, key.trim_start_matches('/').replace('%', "%25"))
             }
             (None, None, None) => {
+                // A misspelt `path` is named as such.
+                OptionReader::known(&options, "fields of a file connection", &["path", "url", "bucket", "container"])?;
                 return Err(Error::new(ErrorKind::Configuration, "a file connection needs a path or URL")
                     .with_hint("write `path: ./folder/`, or `url: s3://bucket/prefix`"));
             }

@@ -10,7 +10,7 @@ use tokio_postgres::CopyInSink;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
-use super::codec::{CopyEncoder, TextEncoder, shorten};
+use super::codec::{BinaryEncoder, CopyEncoder, TextEncoder, shorten};
 use super::sink::{check, greatest};
 use super::statements::{BEGIN, Plan};
 use super::upsert::{Merge, Upsert};
@@ -74,7 +74,11 @@ impl PostgresLoad {
             .iter()
             .map(|f| relation.as_ref().and_then(|r| r.schema.field(&f.name)).unwrap_or(f).clone())
             .collect();
-        let encoder = Box::new(TextEncoder::new(&fields));
+        // Binary where every column has such a form, for the server parses no text then.
+        let encoder: Box<dyn CopyEncoder> = match BinaryEncoder::new(&fields) {
+            Some(binary) => Box::new(binary),
+            None => Box::new(TextEncoder::new(&fields)),
+        };
         let sql = format!("{} WITH (FORMAT {})", plan.copy, encoder.format());
         let copy = session.copy_in(&sql, "starting COPY").await?;
         Ok(Self {
@@ -120,6 +124,7 @@ impl PostgresLoad {
     }
 
     async fn try_seal(&mut self) -> Result<LoadCounts> {
+        self.encoder.finish(&mut self.buffer);
         if !self.buffer.is_empty() {
             self.send().await?;
         }

@@ -174,6 +174,25 @@ impl<'a> Cell<'a> {
 }
 
 fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
+    fits(value, limits)?;
+    escape(value, out).map_err(|()| nul(value))
+}
+
+fn nul(value: &str) -> Wrong {
+    Wrong {
+        value: format!("{value:?}"),
+        why: "PostgreSQL's text has no NUL character".into(),
+        hint: "remove it by an expression of the field, or give the field `dtype: binary`",
+    }
+}
+
+/// A value that no column of PostgreSQL takes.
+pub(super) fn outside(value: String) -> Wrong {
+    Wrong { value, why: "it is outside of what PostgreSQL's type holds".into(), hint: CAST }
+}
+
+/// Whether a text fits the column's limits, and has no NUL.
+pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
     let wrong = |why: String| Err(Wrong { value: format!("{value:?}"), why, hint: CAST });
     if let Some(most) = limits.characters {
         // Bytes are never fewer than characters, so that most texts need no count.
@@ -190,11 +209,7 @@ fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong>
             return wrong(format!("the column keeps {most} digits after the point"));
         }
     }
-    escape(value, out).map_err(|()| Wrong {
-        value: format!("{value:?}"),
-        why: "PostgreSQL's text has no NUL character".into(),
-        hint: "remove it by an expression of the field, or give the field `dtype: binary`",
-    })
+    if memchr::memchr(0, value.as_bytes()).is_some() { Err(nul(value)) } else { Ok(()) }
 }
 
 fn tens(value: i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {
@@ -216,7 +231,7 @@ fn nanos(value: i64) -> Result<i64, Wrong> {
     }
 }
 
-fn coarse(micros: i64, limits: &Limits) -> Option<String> {
+pub(super) fn coarse(micros: i64, limits: &Limits) -> Option<String> {
     let step = limits.micros.filter(|step| micros % step != 0)?;
     Some(format!("the column keeps multiples of {} s", step as f64 / 1e6))
 }

@@ -9,7 +9,7 @@ use super::cell::{Cell, Limits, Wrong};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::DxtField;
 
-/// Turns batches into one COPY's bytes. The format is the encoder's own: text here, and a binary one may stand beside it.
+/// Turns batches into one COPY's bytes. The format is the encoder's own: text here, binary in [`super::BinaryEncoder`].
 pub(in crate::connector::postgres) trait CopyEncoder: Send {
     /// What `COPY … WITH (FORMAT …)` says.
     fn format(&self) -> &'static str;
@@ -19,6 +19,11 @@ pub(in crate::connector::postgres) trait CopyEncoder: Send {
     /// # Errors
     /// Validation: a value that the target's column does not hold exactly; the error names both.
     fn encode(&mut self, batch: &RecordBatch, out: &mut BytesMut) -> Result<()>;
+
+    /// Appends what ends the COPY.
+    fn finish(&mut self, out: &mut BytesMut) {
+        let _ = out;
+    }
 }
 
 /// The text format: tabs between fields, one line a row, `\N` for NULL.
@@ -68,7 +73,7 @@ impl CopyEncoder for TextEncoder {
     }
 }
 
-fn refused(column: &str, wrong: Wrong) -> Error {
+pub(super) fn refused(column: &str, wrong: Wrong) -> Error {
     let Wrong { value, why, hint } = wrong;
     let value = super::shorten(&value);
     Error::new(ErrorKind::Validation, format!("column {column}: {value} cannot be stored: {why}")).with_hint(hint)

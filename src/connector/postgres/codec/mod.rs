@@ -1,7 +1,8 @@
-//! Rows on the wire: binary COPY into Arrow, and Arrow into text COPY.
+//! Rows on the wire: binary COPY into Arrow, and Arrow into binary or text COPY.
 //!
 //! Both sides are free of I/O: bytes in, batches out, and the reverse. Neither makes an object per row or value.
 
+mod binary;
 mod cell;
 mod column;
 mod decode;
@@ -9,6 +10,7 @@ mod encode;
 mod numeric;
 pub(super) mod text;
 
+pub(super) use binary::BinaryEncoder;
 pub(super) use decode::CopyDecoder;
 pub(super) use encode::{CopyEncoder, TextEncoder};
 

@@ -1,0 +1,333 @@
+//! Record batches into the bytes of `COPY … FROM STDIN (FORMAT binary)`, which the server takes without parsing text.
+
+use arrow::array::{Array, RecordBatch};
+use bytes::{BufMut, BytesMut};
+
+use super::cell::{Cell, Limits, Wrong, coarse, fits, outside};
+use super::encode::{CopyEncoder, refused};
+use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS};
+use crate::connector::postgres::types::{PgType, SYSTEM};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DxtField, DxtType};
+
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
+/// What the server takes for a date, in days from 2000-01-01; outside of it are its infinities.
+const DATES: std::ops::Range<i32> = -2_451_545..2_145_031_949;
+/// What the server takes for a timestamp, in microseconds from 2000-01-01.
+const STAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+
+/// The binary format, for loads all of whose columns have a binary form that is held exactly here.
+#[derive(Debug)]
+pub(in crate::connector::postgres) struct BinaryEncoder {
+    columns: Vec<(String, Limits)>,
+    begun: bool,
+}
+
+impl BinaryEncoder {
+    /// An encoder for columns of the target; `None` where one of them has to travel as text.
+    pub(in crate::connector::postgres) fn new(fields: &[DxtField]) -> Option<Self> {
+        fields
+            .iter()
+            .all(has_form)
+            .then(|| Self { columns: fields.iter().map(|f| (f.name.clone(), Limits::of(f))).collect(), begun: false })
+    }
+
+    fn begin(&mut self, out: &mut BytesMut) {
+        if !self.begun {
+            out.put_slice(HEADER);
+            self.begun = true;
+        }
+    }
+}
+
+/// Whether the target's type and the field's are one pair of the forms below.
+fn has_form(field: &DxtField) -> bool {
+    // A name in quotes is another type than the one it spells.
+    let Some(native) = field.native_in(SYSTEM).filter(|n| !n.contains('"')) else { return false };
+    match (PgType::parse(native), &field.dtype) {
+        (PgType::Bool, DxtType::Bool)
+        | (PgType::Int2, DxtType::Int16)
+        | (PgType::Int4, DxtType::Int32)
+        | (PgType::Int8, DxtType::Int64)
+        | (PgType::Float4, DxtType::Float32)
+        | (PgType::Float8, DxtType::Float64)
+        | (PgType::Text | PgType::Varchar(_) | PgType::Char(_), DxtType::String)
+        | (PgType::Json, DxtType::Json)
+        | (PgType::Bytea, DxtType::Binary)
+        | (PgType::Date, DxtType::Date)
+        | (PgType::Time(_), DxtType::Time { .. })
+        | (PgType::Timestamp(_), DxtType::Timestamp { .. })
+        | (PgType::TimestampTz(_), DxtType::TimestampTz { .. }) => true,
+        (PgType::Numeric(Some((p, s))), DxtType::Decimal { precision, scale }) => {
+            // Up to 36 places, so that a fraction filled up to whole groups of four digits stays within 128 bits.
+            (p, s) == (u16::from(*precision), i16::from(*scale)) && *precision <= 38 && (0..=36).contains(scale)
+        }
+        _ => false,
+    }
+}
+
+impl CopyEncoder for BinaryEncoder {
+    fn format(&self) -> &'static str {
+        "binary"
+    }
+
+    fn encode(&mut self, batch: &RecordBatch, out: &mut BytesMut) -> Result<()> {
+        self.begin(out);
+        let count = i16::try_from(batch.num_columns()).ok().filter(|_| batch.num_columns() == self.columns.len());
+        let Some(count) = count else {
+            let what = format!("a batch has {} columns, the load {}", batch.num_columns(), self.columns.len());
+            return Err(Error::new(ErrorKind::Loader, what));
+        };
+        let cells = self.columns.iter().zip(batch.columns()).map(|((name, _), array)| {
+            Cell::new(array.as_ref()).ok_or_else(|| {
+                let what = format!("column {name}: PostgreSQL takes no values of Arrow's {}", array.data_type());
+                Error::new(ErrorKind::TypeMapping, what)
+            })
+        });
+        let cells = cells.collect::<Result<Vec<_>>>()?;
+        for row in 0..batch.num_rows() {
+            out.put_i16(count);
+            for (((name, limits), cell), array) in self.columns.iter().zip(&cells).zip(batch.columns()) {
+                if array.is_null(row) {
+                    out.put_i32(-1);
+                } else {
+                    put(cell, row, limits, out).map_err(|wrong| refused(name, wrong))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) {
+        self.begin(out);
+        out.put_slice(&TRAILER);
+    }
+}
+
+/// One value with its length before it.
+fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+    match cell {
+        Cell::Bool(a) => fixed(out, &[u8::from(a.value(row))]),
+        Cell::Int16(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Int32(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Int64(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Float32(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Float64(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Decimal128(a, scale) => numeric(a.value(row), scale.unsigned_abs(), out),
+        Cell::Text(a) => {
+            fits(a.value(row), limits)?;
+            return bytes(a.value(row).as_bytes(), out);
+        }
+        Cell::Binary(a) => return bytes(a.value(row), out),
+        Cell::Date(a) => {
+            let days = a.value(row).checked_sub(EPOCH_DAYS).filter(|days| DATES.contains(days));
+            let days = days.ok_or_else(|| outside(format!("a date of {} days since 1970", a.value(row))))?;
+            fixed(out, &days.to_be_bytes());
+        }
+        Cell::Seconds32(a) => return time(i64::from(a.value(row)), 1_000_000, limits, out),
+        Cell::Millis32(a) => return time(i64::from(a.value(row)), 1_000, limits, out),
+        Cell::Micros64(a) => return time(a.value(row), 1, limits, out),
+        Cell::Seconds(a, _) => return stamp(a.value(row), 1_000_000, limits, out),
+        Cell::Millis(a, _) => return stamp(a.value(row), 1_000, limits, out),
+        Cell::Micros(a, _) => return stamp(a.value(row), 1, limits, out),
+        _ => return Err(outside("a value".into())),
+    }
+    Ok(())
+}
+
+fn fixed(out: &mut BytesMut, bytes: &[u8]) {
+    out.put_i32(bytes.len() as i32);
+    out.put_slice(bytes);
+}
+
+fn bytes(value: &[u8], out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+    let length = i32::try_from(value.len()).map_err(|_| outside(format!("a value of {} bytes", value.len())))?;
+    out.put_i32(length);
+    out.put_slice(value);
+    Ok(())
+}
+
+fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+    let micros = count.checked_mul(unit).filter(|micros| (0..DAY_MICROS).contains(micros));
+    let micros = micros.ok_or_else(|| outside(format!("a time of {count} units since midnight")))?;
+    exact(micros, limits)?;
+    fixed(out, &micros.to_be_bytes());
+    Ok(())
+}
+
+fn stamp(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+    let micros = count.checked_mul(unit);
+    let moved = micros.and_then(|m| m.checked_sub(EPOCH_MICROS)).filter(|m| STAMPS.contains(m));
+    let (Some(micros), Some(moved)) = (micros, moved) else {
+        return Err(outside(format!("a timestamp of {count} units since 1970")));
+    };
+    exact(micros, limits)?;
+    fixed(out, &moved.to_be_bytes());
+    Ok(())
+}
+
+/// Refuses a time that the column would round.
+fn exact(micros: i64, limits: &Limits) -> std::result::Result<(), Wrong> {
+    match coarse(micros, limits) {
+        None => Ok(()),
+        Some(why) => Err(Wrong { why, ..outside(format!("a time of {micros} µs")) }),
+    }
+}
+
+/// A numeric: groups of four digits around the point, without the zero groups at either end.
+fn numeric(value: i128, scale: u8, out: &mut BytesMut) {
+    let places = u32::from(scale);
+    let (unit, fill) = (10u128.pow(places), 10u128.pow((4 - places % 4) % 4));
+    let value_abs = value.unsigned_abs();
+    // From the least group: 9 of a fraction of 36 digits, 10 of a whole part of 38.
+    let mut groups = [0u16; 19];
+    let fraction_groups = places.div_ceil(4) as usize;
+    let mut used = fraction_groups;
+    match (u64::try_from(value_abs), u64::try_from(unit)) {
+        // Most values fit 64 bits, whose division is many times faster.
+        (Ok(small), Ok(unit)) if fill * u128::from(unit) <= u128::from(u64::MAX) => {
+            let (mut whole, mut fraction) = (small / unit, small % unit * fill as u64);
+            for group in groups[..fraction_groups].iter_mut() {
+                (*group, fraction) = ((fraction % 10_000) as u16, fraction / 10_000);
+            }
+            while whole > 0 {
+                (groups[used], whole) = ((whole % 10_000) as u16, whole / 10_000);
+                used += 1;
+            }
+        }
+        _ => {
+            let (mut whole, mut fraction) = (value_abs / unit, value_abs % unit * fill);
+            for group in groups[..fraction_groups].iter_mut() {
+                (*group, fraction) = ((fraction % 10_000) as u16, fraction / 10_000);
+            }
+            while whole > 0 {
+                (groups[used], whole) = ((whole % 10_000) as u16, whole / 10_000);
+                used += 1;
+            }
+        }
+    }
+    let last = groups[..used].iter().position(|g| *g != 0).unwrap_or(used);
+    let first = groups[..used].iter().rposition(|g| *g != 0).map_or(last, |at| at + 1);
+    let count = first - last;
+    let weight = if count == 0 { 0 } else { first as i16 - fraction_groups as i16 - 1 };
+    out.put_i32(8 + 2 * count as i32);
+    out.put_i16(count as i16);
+    out.put_i16(weight);
+    out.put_u16(if value < 0 { 0x4000 } else { 0 });
+    out.put_u16(u16::from(scale));
+    for group in groups[last..first].iter().rev() {
+        out.put_u16(*group);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::connector::postgres::codec::CopyDecoder;
+    use crate::model::DxtSchema;
+
+    fn field(native: &str, dtype: DxtType) -> DxtField {
+        DxtField::new("c", dtype).native(SYSTEM, native)
+    }
+
+    fn encoded(field: &DxtField, array: ArrayRef) -> Result<BytesMut> {
+        let batch = RecordBatch::try_new(DxtSchema::new(vec![field.clone()]).to_arrow(), vec![array]).unwrap();
+        let mut encoder = BinaryEncoder::new(std::slice::from_ref(field)).expect("a binary form");
+        let mut out = BytesMut::new();
+        encoder.encode(&batch, &mut out)?;
+        encoder.finish(&mut out);
+        Ok(out)
+    }
+
+    /// What the server would send back of the same bytes.
+    fn back(field: &DxtField, array: ArrayRef) -> ArrayRef {
+        let mut decoder = CopyDecoder::new(std::slice::from_ref(field), 1000).unwrap();
+        decoder.push(Bytes::from(encoded(field, array).unwrap().to_vec()));
+        decoder.next_batch().unwrap().or_else(|| decoder.finish().unwrap()).expect("rows").column(0).clone()
+    }
+
+    fn decimals(values: Vec<Option<i128>>, p: u8, s: i8) -> ArrayRef {
+        Arc::new(Decimal128Array::from(values).with_precision_and_scale(p, s).unwrap())
+    }
+
+    #[test]
+    fn numerics_at_the_ends_come_back() {
+        let most = 10i128.pow(38) - 1;
+        for (p, s) in [(38, 0), (38, 1), (38, 10), (38, 36), (38, 35)] {
+            let f = field(&format!("numeric({p},{s})"), DxtType::Decimal { precision: p, scale: s });
+            let array = decimals(vec![Some(most), Some(-most), Some(0), None, Some(1), Some(-10_000)], p, s);
+            assert_eq!(&back(&f, array.clone()), &array, "{p},{s}");
+        }
+    }
+
+    #[test]
+    fn a_numeric_is_in_groups_of_four_digits_around_the_point() {
+        let f = field("numeric(12,2)", DxtType::Decimal { precision: 12, scale: 2 });
+        let bytes = encoded(&f, decimals(vec![Some(-1_234_550)], 12, 2)).unwrap();
+        // -12345.50: 3 groups, weight 1, negative, scale 2: 1, 2345, 5000.
+        let value = [0, 3, 0, 1, 0x40, 0, 0, 2, 0, 1, 0x09, 0x29, 0x13, 0x88];
+        assert_eq!(bytes[HEADER.len() + 6..HEADER.len() + 6 + value.len()], value);
+    }
+
+    #[test]
+    fn what_has_no_exact_binary_form_travels_as_text() {
+        for (native, dtype) in [
+            ("uuid", DxtType::String),
+            ("integer[]", DxtType::String),
+            ("jsonb", DxtType::Json),
+            ("numeric", DxtType::String),
+            ("numeric(38,37)", DxtType::Decimal { precision: 38, scale: 37 }),
+            ("\"char\"", DxtType::String),
+            ("bigint", DxtType::Int32),
+        ] {
+            assert!(BinaryEncoder::new(&[field(native, dtype)]).is_none(), "{native}");
+        }
+    }
+
+    #[test]
+    fn a_load_of_no_rows_has_head_and_end() {
+        let f = field("text", DxtType::String);
+        let bytes = encoded(&f, Arc::new(StringArray::from(Vec::<&str>::new()))).unwrap();
+        assert_eq!(bytes.len(), HEADER.len() + TRAILER.len());
+    }
+
+    #[test]
+    fn what_the_server_would_take_for_infinity_or_cut_is_refused() {
+        let stamp = field("timestamp without time zone", DxtType::Timestamp { precision: 6 });
+        for value in [i64::MIN, i64::MAX, i64::MIN + EPOCH_MICROS] {
+            assert!(encoded(&stamp, Arc::new(TimestampMicrosecondArray::from(vec![value]))).is_err());
+        }
+        let date = field("date", DxtType::Date);
+        for value in [i32::MIN, i32::MAX, i32::MIN + EPOCH_DAYS] {
+            assert!(encoded(&date, Arc::new(Date32Array::from(vec![value]))).is_err());
+        }
+        let text = |native: &str, value: &str| {
+            encoded(&field(native, DxtType::String), Arc::new(StringArray::from(vec![value]))).is_ok()
+        };
+        assert!(text("character varying(3)", "äöü") && !text("character varying(3)", "abcd") && !text("text", "a\0b"));
+        let coarse = field("timestamp(0) without time zone", DxtType::Timestamp { precision: 6 });
+        assert!(encoded(&coarse, Arc::new(TimestampMicrosecondArray::from(vec![1]))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back_as_they_were(
+            numbers in prop::collection::vec(any::<Option<i64>>(), 1..20), scale in 0i8..=18, texts in prop::collection::vec("[^\0]{0,12}", 1..20),
+        ) {
+            let f = field(&format!("numeric(30,{scale})"), DxtType::Decimal { precision: 30, scale });
+            let array = decimals(numbers.iter().map(|n| n.map(i128::from)).collect(), 30, scale);
+            prop_assert_eq!(&back(&f, array.clone()), &array);
+            let array: ArrayRef = Arc::new(Int64Array::from(numbers));
+            prop_assert_eq!(&back(&field("bigint", DxtType::Int64), array.clone()), &array);
+            let array: ArrayRef = Arc::new(StringArray::from(texts));
+            prop_assert_eq!(&back(&field("text", DxtType::String), array.clone()), &array);
+        }
+    }
+}
