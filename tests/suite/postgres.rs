@@ -255,3 +255,24 @@ fn a_stream_without_a_buffer_that_would_wait_for_itself_is_refused() {
     system.project.run(&deleting).exits(0);
     assert_eq!(psql(&format!("SELECT count(*) FROM {table}")), "100000");
 }
+
+#[test]
+fn a_postgres_table_is_appended_to_postgres_through_a_buffer_twice() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, u uuid, n numeric(9,2)); INSERT INTO {src} VALUES (1, gen_random_uuid(), 1.5), (2, NULL, NULL)"
+    ));
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
+         target: {{connection: sys, value: '{dst}'}}\n    load: {{mode: append}}\n",
+        system.connection()
+    );
+    for _ in 0..2 {
+        assert_eq!(system.project.run(&yaml).exits(0).counts("s"), [2, 2, 0, 0]);
+    }
+    let differ = psql(&format!(
+        "SELECT count(*) FROM (SELECT x::text FROM {dst} x EXCEPT ALL (SELECT x::text FROM {src} x UNION ALL SELECT x::text FROM {src} x)) d"
+    ));
+    assert_eq!((psql(&format!("SELECT count(*) FROM {dst}")), differ), ("4".into(), "0".into()));
+}
