@@ -1,12 +1,13 @@
 //! The checks that every pipeline passes, from YAML or built in code: what holds together beyond single keys.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::check_stream;
 use super::findings::Findings;
 use super::infer;
 use super::places::{Places, StreamPlaces};
-use crate::connector::{Factory, Registry};
+use crate::connector::{Connector, Factory, Registry};
 use crate::error::{Position, Result};
 use crate::model::{ConnectionConfig, LoadMode, Pipeline, SourceKind, Stream, nearest};
 
@@ -34,13 +35,14 @@ pub(super) fn run(pipeline: &Pipeline, registry: &Registry, places: &Places, fin
         findings.add_at(name_place.clone(), message, Some(ID_HINT.into()));
     }
     let used = |name: &str| is_used(&pipeline.streams, name);
-    run_connections(&pipeline.connections, &used, registry, places, findings);
+    let connectors = run_connections(&pipeline.connections, &used, registry, places, findings);
     if pipeline.streams.is_empty() && places.pipeline.is_none() {
         findings.add_at(None, "the pipeline has no streams", Some("add one".into()));
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for (i, stream) in pipeline.streams.iter().enumerate() {
-        let site = Site { stream, pipeline, registry, places: places.streams.get(i), all_places: places };
+        let places_of = places.streams.get(i);
+        let site = Site { stream, pipeline, registry, connectors: &connectors, places: places_of, all_places: places };
         if !site.broken("id") {
             check_id(&site, i, &mut seen, findings);
         }
@@ -106,14 +108,19 @@ pub(super) fn is_used(streams: &[Stream], name: &str) -> bool {
     })
 }
 
-/// Checks the names of connections, and asks the connectors whether they take those that are used.
+/// The connectors of the connections that are used and right, by name.
+pub(super) type Connectors = HashMap<String, Arc<dyn Connector>>;
+
+/// Checks the names of connections, and asks the connectors whether they take those that are used. Gives those that do:
+/// making one may cost, as a client of a store does.
 pub(super) fn run_connections(
     connections: &[ConnectionConfig],
     used: &dyn Fn(&str) -> bool,
     registry: &Registry,
     places: &Places,
     findings: &mut Findings,
-) {
+) -> Connectors {
+    let mut connectors = Connectors::new();
     let mut names: Vec<&str> = Vec::new();
     for name in places.connections.keys().map(String::as_str).chain(connections.iter().map(|c| c.name.as_str())) {
         let mark = places.connections.get(name).map(|p| p.mark);
@@ -138,14 +145,24 @@ pub(super) fn run_connections(
     }
     for config in connections {
         if places.connections.get(&config.name).map_or_else(|| used(&config.name), |p| p.check) {
-            check_connection(config, registry, places, findings);
+            let connector = check_connection(config, registry, places, findings);
+            connectors.extend(connector.map(|connector| (config.name.clone(), connector)));
         }
     }
+    connectors
 }
 
 /// Asks the connector whether it takes the connection's fields and options.
-fn check_connection(config: &ConnectionConfig, registry: &Registry, places: &Places, findings: &mut Findings) {
-    let Err(error) = registry.connect(config) else { return };
+fn check_connection(
+    config: &ConnectionConfig,
+    registry: &Registry,
+    places: &Places,
+    findings: &mut Findings,
+) -> Option<Arc<dyn Connector>> {
+    let error = match registry.connect(config) {
+        Ok(connector) => return Some(connector),
+        Err(error) => error,
+    };
     let place = places.connections.get(&config.name);
     // The connector's error names a key; it stands somewhere in the connection's map.
     let says = |key: &str| {
@@ -155,6 +172,7 @@ fn check_connection(config: &ConnectionConfig, registry: &Registry, places: &Pla
     let mark = place.map(|p| p.keys.iter().find(|(key, _)| says(key)).map_or(p.mark, |(_, mark)| *mark));
     let position = mark.map(|mark| findings.position(mark));
     findings.add_at(position, error.to_string(), error.hint().map(str::to_string));
+    None
 }
 
 /// A stream under check, and where its parts stand.
@@ -162,6 +180,7 @@ pub(super) struct Site<'a> {
     pub stream: &'a Stream,
     pub pipeline: &'a Pipeline,
     pub registry: &'a Registry,
+    pub connectors: &'a Connectors,
     pub places: Option<&'a StreamPlaces>,
     pub all_places: &'a Places,
 }

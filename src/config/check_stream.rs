@@ -1,12 +1,10 @@
 //! The checks of one stream against its connections and within itself.
 
-use std::sync::Arc;
-
 use super::check::{Key, Site};
 use super::check_fields;
 use super::check_sql;
 use super::findings::Findings;
-use crate::connector::{Addressing, Connector, Factory};
+use crate::connector::{Addressing, Factory};
 use crate::error::Result;
 use crate::model::{ExtractMode, LoadMode, SourceKind, TargetKind};
 use crate::plan::primary_key;
@@ -43,7 +41,7 @@ fn source(site: &Site<'_>, findings: &mut Findings) {
         site.report_of(findings, &at, format!("{whose} cannot be read"), "take it as a target only");
         return;
     }
-    if let Some(connector) = connector(site, &source.connection) {
+    if let Some(connector) = site.connectors.get(&source.connection) {
         options(site, &[("source.options", None), ("source", None)], connector.check_source(&source.options), findings);
     }
     match &source.kind {
@@ -96,7 +94,7 @@ fn target(site: &Site<'_>, findings: &mut Findings) {
         site.report_of(findings, &[("load.mode", None), ("target", None)], message, hint);
         return;
     }
-    if let Some(connector) = connector(site, &target.connection) {
+    if let Some(connector) = site.connectors.get(&target.connection) {
         let checked = connector.check_target(&target.options, &primary_key::without(&site.stream.load.options));
         options(site, &[("target.options", None), ("load.options", None), ("target", None)], checked, findings);
     }
@@ -106,11 +104,7 @@ fn target(site: &Site<'_>, findings: &mut Findings) {
     addressed(site, factory, findings);
 }
 
-/// The connector of a connection that is right; a wrong one has been reported at its own place.
-fn connector(site: &Site<'_>, name: &str) -> Option<Arc<dyn Connector>> {
-    site.registry.connect(site.pipeline.connection(name)?).ok()
-}
-
+/// Reports what a connector says of options; one that is wrong itself has been reported at its own place.
 fn options(site: &Site<'_>, keys: &[Key], checked: Result<()>, findings: &mut Findings) {
     if let Err(error) = checked {
         site.report_of(findings, keys, error.to_string(), error.hint().unwrap_or("see the connector's docs"));

@@ -90,13 +90,7 @@ impl Drop for LocalFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
+    use crate::connector::file::staged::tests::names;
 
     #[test]
     fn a_folder_is_exchanged_as_a_whole() {

@@ -115,7 +115,7 @@ impl Connector for PostgresConnector {
     }
 
     async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
-        OptionReader::new(options, "target options of PostgreSQL").finish()?;
+        self.check_target(options, &Options::new())?;
         let Dataset::Relation(name) = dataset else {
             let error = Error::new(ErrorKind::Loader, format!("PostgreSQL loads tables, not {dataset}"));
             return Err(self.during(error.with_hint("name the target as `table` or `schema.table`")));

@@ -107,12 +107,14 @@ impl Connector for Sqlite {
     }
 
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
+        self.check_source(&request.options)?;
         let request = request.clone();
         Ok(Arc::new(self.client.run(move |client| SqliteExtractor::open(client, &request)).await?))
     }
 
     async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
-        let (dataset, options) = (dataset.clone(), options.clone());
-        Ok(Arc::new(self.client.run(move |client| SqliteLoader::open(client, &dataset, &options)).await?))
+        self.check_target(options, &Options::new())?;
+        let dataset = dataset.clone();
+        Ok(Arc::new(self.client.run(move |client| SqliteLoader::open(client, &dataset)).await?))
     }
 }

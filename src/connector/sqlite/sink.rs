@@ -29,8 +29,7 @@ pub struct SqliteLoader {
 
 impl SqliteLoader {
     /// Looks at the target; changes nothing. Blocks.
-    pub fn open(client: &Client, dataset: &Dataset, options: &Options) -> Result<Self> {
-        OptionReader::new(options, "target options of a sqlite connection").finish()?;
+    pub fn open(client: &Client, dataset: &Dataset) -> Result<Self> {
         let Dataset::Relation(name) = dataset else {
             return Err(Error::new(ErrorKind::Loader, format!("a sqlite connection cannot write to {dataset}"))
                 .with_hint("give the target a table's name"));

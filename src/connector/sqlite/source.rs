@@ -21,7 +21,7 @@ use super::dialect::SqliteDialect;
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtField, DxtSchema, OptionReader};
+use crate::model::{DxtField, DxtSchema};
 
 /// Batches between the reading thread and the plan.
 const CHANNEL_BATCHES: usize = 2;
@@ -70,7 +70,6 @@ pub struct SqliteSource {
 impl SqliteSource {
     /// Looks at the dataset. Blocks.
     pub fn open(client: &Client, request: &ExtractRequest) -> Result<(Self, DxtSchema)> {
-        OptionReader::new(&request.options, "source options of a sqlite connection").finish()?;
         let connection = client.open_read()?;
         let (relation, label) = match &request.dataset {
             Dataset::Relation(name) => {

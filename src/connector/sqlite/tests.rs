@@ -65,7 +65,7 @@ impl Shop {
 
     fn loader(&self, table: &str) -> SqliteLoader {
         let dataset = Dataset::Relation(RelationName { parts: vec![table.into()] });
-        SqliteLoader::open(&self.client, &dataset, &Options::new()).unwrap()
+        SqliteLoader::open(&self.client, &dataset).unwrap()
     }
 
     async fn load(&self, table: &str, spec: &LoadSpec, batches: Vec<RecordBatch>) -> Result<LoadCounts> {

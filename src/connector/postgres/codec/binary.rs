@@ -180,33 +180,16 @@ fn numeric(value: i128, scale: u8, out: &mut BytesMut) {
     let places = u32::from(scale);
     let (unit, fill) = (10u128.pow(places), 10u128.pow((4 - places % 4) % 4));
     let value_abs = value.unsigned_abs();
+    // Most values fit 64 bits, whose division is many times faster.
+    let (whole, fraction) = match (u64::try_from(value_abs), u64::try_from(unit)) {
+        (Ok(small), Ok(unit)) => (u128::from(small / unit), u128::from(small % unit)),
+        _ => (value_abs / unit, value_abs % unit),
+    };
     // From the least group: 9 of a fraction of 36 digits, 10 of a whole part of 38.
     let mut groups = [0u16; 19];
     let fraction_groups = places.div_ceil(4) as usize;
-    let mut used = fraction_groups;
-    match (u64::try_from(value_abs), u64::try_from(unit)) {
-        // Most values fit 64 bits, whose division is many times faster.
-        (Ok(small), Ok(unit)) if fill * u128::from(unit) <= u128::from(u64::MAX) => {
-            let (mut whole, mut fraction) = (small / unit, small % unit * fill as u64);
-            for group in groups[..fraction_groups].iter_mut() {
-                (*group, fraction) = ((fraction % 10_000) as u16, fraction / 10_000);
-            }
-            while whole > 0 {
-                (groups[used], whole) = ((whole % 10_000) as u16, whole / 10_000);
-                used += 1;
-            }
-        }
-        _ => {
-            let (mut whole, mut fraction) = (value_abs / unit, value_abs % unit * fill);
-            for group in groups[..fraction_groups].iter_mut() {
-                (*group, fraction) = ((fraction % 10_000) as u16, fraction / 10_000);
-            }
-            while whole > 0 {
-                (groups[used], whole) = ((whole % 10_000) as u16, whole / 10_000);
-                used += 1;
-            }
-        }
-    }
+    spread(fraction * fill, &mut groups);
+    let used = fraction_groups + spread(whole, &mut groups[fraction_groups..]);
     let last = groups[..used].iter().position(|g| *g != 0).unwrap_or(used);
     let first = groups[..used].iter().rposition(|g| *g != 0).map_or(last, |at| at + 1);
     let count = first - last;
@@ -219,6 +202,21 @@ fn numeric(value: i128, scale: u8, out: &mut BytesMut) {
     for group in groups[last..first].iter().rev() {
         out.put_u16(*group);
     }
+}
+
+/// Writes a number's groups of four digits, the least first, and gives how many there are.
+fn spread(mut value: u128, groups: &mut [u16]) -> usize {
+    let mut used = 0;
+    while value > u128::from(u64::MAX) {
+        (groups[used], value) = ((value % 10_000) as u16, value / 10_000);
+        used += 1;
+    }
+    let mut small = value as u64;
+    while small > 0 {
+        (groups[used], small) = ((small % 10_000) as u16, small / 10_000);
+        used += 1;
+    }
+    used
 }
 
 #[cfg(test)]
