@@ -42,7 +42,7 @@ fn numbers(config: &ConnectionConfig) -> dxt::Result<Arc<dyn Connector>> {
 #[tokio::main]
 async fn main() -> dxt::Result<()> {
     let mut registry = Registry::builtin();
-    registry.register(Factory { kind: "numbers", schemes: &[], capabilities: CAN, make: numbers });
+    registry.register(Factory { kind: "numbers", schemes: &[], capabilities: CAN, make: Arc::new(numbers) });
     let file = std::env::temp_dir().join(format!("dxt-numbers-{}.parquet", std::process::id()));
     let stream = Stream::new("odd", Source::relation("n", "all")?, Target::file("out", file.to_string_lossy()));
     let builder = Pipeline::builder("own").connection("n", "numbers://100").connection("out", "file:///");

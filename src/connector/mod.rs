@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, Options, RelationName};
 
 pub use capability::{Addressing, Capabilities};
-pub use registry::{Factory, Registry};
+pub use registry::{Factory, Make, Registry};
 pub use types::DxtTypes;
 
 /// A named system that is configured and can be reached. Making one connects to nothing.
@@ -77,6 +77,9 @@ pub trait Connector: Debug + Send + Sync {
     /// # Errors
     /// Schema: there is no such dataset. Extractor: it cannot be read. Type mapping: a column has no type of dxt.
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>>;
+
+    /// Ends what it holds open between the streams of a run. Called once, after the last.
+    async fn close(&self) {}
 
     /// Looks at a target, which need not exist yet.
     ///
@@ -140,6 +143,8 @@ pub struct ExtractRequest {
     pub declared: Vec<(String, DxtType)>,
     /// Parts to read at once, where the source can.
     pub partitions: Option<usize>,
+    /// The column whose ranges are the parts, where the source cannot choose.
+    pub partition_field: Option<String>,
     /// Rows per batch at most.
     pub batch_size: usize,
 }
@@ -147,7 +152,14 @@ pub struct ExtractRequest {
 impl ExtractRequest {
     /// A request for all of `dataset`, with defaults.
     pub fn new(dataset: Dataset) -> Self {
-        Self { dataset, options: Options::new(), declared: Vec::new(), partitions: None, batch_size: 65_536 }
+        Self {
+            dataset,
+            options: Options::new(),
+            declared: Vec::new(),
+            partitions: None,
+            partition_field: None,
+            batch_size: 65_536,
+        }
     }
 }
 

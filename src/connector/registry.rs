@@ -8,6 +8,9 @@ use super::{Capabilities, Connector, file, postgres, sqlite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ConnectionConfig;
 
+/// Checks a configuration and makes a connector of it, without connecting.
+pub type Make = Arc<dyn Fn(&ConnectionConfig) -> Result<Arc<dyn Connector>> + Send + Sync>;
+
 /// Makes connectors of one kind.
 #[derive(Clone)]
 pub struct Factory {
@@ -17,8 +20,8 @@ pub struct Factory {
     pub schemes: &'static [&'static str],
     /// What its connectors can do.
     pub capabilities: Capabilities,
-    /// Checks a configuration and makes a connector of it, without connecting.
-    pub make: fn(&ConnectionConfig) -> Result<Arc<dyn Connector>>,
+    /// Makes one. Connectors of one registry may share what they know of a system: a registry lives as long as a run.
+    pub make: Make,
 }
 
 impl fmt::Debug for Factory {

@@ -61,6 +61,13 @@ impl Engine {
         })
     }
 
+    /// Ends what the connectors hold open between streams.
+    pub async fn close(&self) {
+        for connector in self.connectors() {
+            connector.close().await;
+        }
+    }
+
     /// Looks at a stream's target.
     pub async fn loader(&self, stream: &Stream) -> Result<Arc<dyn Loader>> {
         let dataset = match &stream.target.kind {

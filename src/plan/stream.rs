@@ -105,6 +105,7 @@ async fn scan(
         options: stream.source.options.clone(),
         declared: fields::declared(stream),
         partitions: stream.extract.partitions,
+        partition_field: stream.extract.partition_field.clone(),
         batch_size: stream.extract.batch_size,
     };
     let extractor = engine.connector(connection)?.extractor(&request).await;

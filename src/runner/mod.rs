@@ -156,6 +156,7 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
         .buffer_unordered(options.threads.max(1))
         .collect()
         .await;
+    run.engine.close().await;
     results.sort_by_key(|(index, _)| *index);
     Ok(RunResult {
         pipeline: pipeline.name.clone(),

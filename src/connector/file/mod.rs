@@ -68,7 +68,7 @@ pub fn factory() -> Factory {
             "local", "s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "parquet",
         ],
         capabilities: CAPABILITIES,
-        make: |config| Ok(Arc::new(FileConnector::new(config)?)),
+        make: Arc::new(|config| Ok(Arc::new(FileConnector::new(config)?))),
     }
 }
 

@@ -1,7 +1,8 @@
 //! PostgreSQL: tables, views and SQL as sources; tables as targets.
 //!
-//! A scan is one binary COPY that is decoded straight into Arrow (`codec`); a load is one transaction around one text
-//! COPY, into the target itself or, for an upsert, into a staging table that is then merged.
+//! A scan is one binary COPY, or several that read `parts` of a table under one `snapshot`, decoded straight into Arrow
+//! (`codec`); a load is one transaction around one COPY, into the target itself or, for an upsert, into a staging table
+//! that is then merged.
 
 mod catalog;
 mod client;
@@ -10,7 +11,9 @@ mod config;
 mod dialect;
 mod error;
 mod load;
+mod parts;
 mod sink;
+mod snapshot;
 mod source;
 mod statements;
 mod types;
@@ -22,6 +25,7 @@ use async_trait::async_trait;
 
 use self::client::Session;
 use self::config::Settings;
+use self::snapshot::{Commits, Snapshots};
 use super::{
     Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Loader, RelationInfo, ServerInfo,
     TypeMapper,
@@ -39,16 +43,17 @@ const CAPABILITIES: Capabilities = Capabilities {
     replace: true,
     upsert: true,
     transactional: true,
-    partitions: false,
+    partitions: true,
 };
 
-/// Makes PostgreSQL connectors.
+/// Makes PostgreSQL connectors. Those of one registry know of each other's loads.
 pub fn factory() -> Factory {
+    let commits = Arc::new(Commits::default());
     Factory {
         kind: types::SYSTEM,
         schemes: &["postgresql", "postgres", "pg"],
         capabilities: CAPABILITIES,
-        make: |config| Ok(Arc::new(PostgresConnector::new(config)?)),
+        make: Arc::new(move |config| Ok(Arc::new(PostgresConnector::new(config, commits.clone())?))),
     }
 }
 
@@ -57,11 +62,14 @@ pub fn factory() -> Factory {
 struct PostgresConnector {
     name: String,
     settings: Arc<Settings>,
+    commits: Arc<Commits>,
+    snapshots: Arc<Snapshots>,
 }
 
 impl PostgresConnector {
-    fn new(config: &ConnectionConfig) -> Result<Self> {
-        Ok(Self { name: config.name.clone(), settings: Arc::new(Settings::new(config)?) })
+    fn new(config: &ConnectionConfig, commits: Arc<Commits>) -> Result<Self> {
+        let snapshots = Arc::new(Snapshots::new(commits.clone()));
+        Ok(Self { name: config.name.clone(), settings: Arc::new(Settings::new(config)?), commits, snapshots })
     }
 
     fn during(&self, error: Error) -> Error {
@@ -100,7 +108,7 @@ impl Connector for PostgresConnector {
     }
 
     fn check_source(&self, options: &Options) -> Result<()> {
-        OptionReader::new(options, "source options of PostgreSQL").finish()
+        source::options(options).map(|_| ())
     }
 
     fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
@@ -109,9 +117,13 @@ impl Connector for PostgresConnector {
     }
 
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {
-        self.check_source(&request.options)?;
-        let extractor = source::PostgresExtractor::look(&self.name, self.settings.clone(), request).await;
+        let extractor =
+            source::PostgresExtractor::look(&self.name, self.settings.clone(), &self.snapshots, request).await;
         Ok(Arc::new(extractor.map_err(|e| self.during(e))?))
+    }
+
+    async fn close(&self) {
+        self.snapshots.close().await;
     }
 
     async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
@@ -120,7 +132,7 @@ impl Connector for PostgresConnector {
             let error = Error::new(ErrorKind::Loader, format!("PostgreSQL loads tables, not {dataset}"));
             return Err(self.during(error.with_hint("name the target as `table` or `schema.table`")));
         };
-        let loader = sink::PostgresLoader::look(&self.name, self.settings.clone(), name).await;
+        let loader = sink::PostgresLoader::look(&self.name, self.settings.clone(), self.commits.clone(), name).await;
         Ok(Arc::new(loader.map_err(|e| self.during(e))?))
     }
 }

@@ -10,6 +10,7 @@ use super::client::Session;
 use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::load::PostgresLoad;
+use super::snapshot::{Announced, Commits, database};
 use super::source::fetch;
 use super::statements::{Plan, watermark};
 use super::types::{PostgresTypes, SYSTEM};
@@ -30,6 +31,7 @@ pub(super) struct PostgresLoader {
     /// Schema and table, also where it does not exist yet.
     name: RelationName,
     relation: Option<Relation>,
+    commits: Arc<Commits>,
 }
 
 impl PostgresLoader {
@@ -37,7 +39,12 @@ impl PostgresLoader {
     ///
     /// # Errors
     /// Loader: it does not exist, and neither does its schema.
-    pub(super) async fn look(connection: &str, settings: Arc<Settings>, name: &RelationName) -> Result<Self> {
+    pub(super) async fn look(
+        connection: &str,
+        settings: Arc<Settings>,
+        commits: Arc<Commits>,
+        name: &RelationName,
+    ) -> Result<Self> {
         let label = format!("{connection}.{name}");
         for part in &name.parts {
             check_name(part)?;
@@ -49,7 +56,7 @@ impl PostgresLoader {
             None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
         };
         session.close().await;
-        Ok(Self { label, settings, name, relation })
+        Ok(Self { label, settings, name, relation, commits })
     }
 
     async fn session(&self) -> Result<Session> {
@@ -144,8 +151,10 @@ impl Loader for PostgresLoader {
 
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
+        let database = database(&session).await.map_err(|e| self.during(e))?;
         let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec).await;
-        Ok(Box::new(load.map_err(|e| self.during(e))?))
+        let load = load.map_err(|e| self.during(e))?;
+        Ok(Box::new(Announced { load, database, commits: self.commits.clone() }))
     }
 }
 

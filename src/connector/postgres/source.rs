@@ -1,4 +1,4 @@
-//! Reading: a relation or a query as a table, each scan one binary COPY on a connection of its own.
+//! Reading: a relation or a query as a table, each part of a scan one binary COPY on a connection of its own.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,10 +16,12 @@ use super::client::Session;
 use super::codec::CopyDecoder;
 use super::config::Settings;
 use super::dialect::PostgresDialect;
+use super::parts;
+use super::snapshot::{Lease, Scope, Snapshots};
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtField, DxtSchema, DxtType};
+use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
 
 /// A relation or a query that has been looked at.
 #[derive(Debug)]
@@ -30,9 +32,15 @@ pub(super) struct PostgresExtractor {
 
 impl PostgresExtractor {
     /// Looks at the source that a request names. Reads the catalog only; a query is prepared, not run.
-    pub(super) async fn look(connection: &str, settings: Arc<Settings>, request: &ExtractRequest) -> Result<Self> {
+    pub(super) async fn look(
+        connection: &str,
+        settings: Arc<Settings>,
+        snapshots: &Arc<Snapshots>,
+        request: &ExtractRequest,
+    ) -> Result<Self> {
+        let scope = options(&request.options)?;
         let session = Session::open(&settings, ErrorKind::Extractor).await?;
-        let (from_sql, label, mut schema, loose, table) = match &request.dataset {
+        let (from_sql, label, mut schema, loose, relation) = match &request.dataset {
             Dataset::Relation(name) => {
                 let Some(relation) = Relation::find(&session, name, &settings.database).await? else {
                     return Err(catalog::missing(&session, name).await);
@@ -42,8 +50,7 @@ impl PostgresExtractor {
                 }
                 let from = PostgresDialect::default().relation(&relation.name);
                 let label = relation.name.to_string();
-                let table = (relation.kind == RelationKind::Table).then_some(relation.name);
-                (from, label, relation.schema, relation.loose, table)
+                (from, label, relation.schema.clone(), relation.loose.clone(), Some(relation))
             }
             Dataset::Sql(sql) => {
                 let from = subquery(sql)?;
@@ -55,17 +62,19 @@ impl PostgresExtractor {
                 return Err(error.with_hint("name a table as `schema.table`, or give SQL"));
             }
         };
-        let reads = match table {
-            Some(name) => vec![name],
-            None => catalog::tables_read(&session, &from_sql).await?,
+        let reads = match &relation {
+            Some(table) if table.kind == RelationKind::Table => vec![table.name.clone()],
+            _ => catalog::tables_read(&session, &from_sql).await?,
         };
+        let parts = parts::plan(&session, request, relation.as_ref(), &from_sql, &schema).await?;
         session.close().await;
         declare(&mut schema, &request.declared);
         let source = PostgresSource {
             reads: reads.iter().map(|name| settings.identity(name)).collect(),
-            settings,
+            lease: Arc::new(Lease::new(settings, snapshots.clone(), scope, parts.len() > 1)),
             label: format!("{connection}.{label}"),
             dialect: PostgresDialect::new(loose),
+            parts,
         };
         let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(provider) })
@@ -80,6 +89,22 @@ impl Extractor for PostgresExtractor {
     fn provider(&self) -> Arc<dyn TableProvider> {
         self.provider.clone()
     }
+}
+
+/// Reads a source's options: `snapshot`.
+pub(super) fn options(options: &Options) -> Result<Scope> {
+    const WHAT: &str = "source options of PostgreSQL";
+    let mut reader = OptionReader::new(options, WHAT);
+    let scope = match reader.string("snapshot")?.as_deref() {
+        None | Some("run") => Scope::Run,
+        Some("stream") => Scope::Stream,
+        Some(other) => {
+            let what = format!("{WHAT}: snapshot must be run or stream, not {other}");
+            return Err(Error::new(ErrorKind::Configuration, what));
+        }
+    };
+    reader.finish()?;
+    Ok(scope)
 }
 
 /// The user's SELECT as an item of a FROM clause.
@@ -107,10 +132,11 @@ fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
 /// Runs SELECTs for a remote table.
 #[derive(Debug)]
 struct PostgresSource {
-    settings: Arc<Settings>,
+    lease: Arc<Lease>,
     label: String,
     dialect: PostgresDialect,
     reads: Vec<String>,
+    parts: Vec<String>,
 }
 
 impl RemoteSource for PostgresSource {
@@ -126,10 +152,14 @@ impl RemoteSource for PostgresSource {
         &self.reads
     }
 
+    fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let decoder = CopyDecoder::new(&query.fields, query.batch_size).map_err(|e| e.context(&self.label))?;
         let schema = decoder.schema().clone();
-        let begin = Scan::Begin { settings: self.settings.clone(), sql: query.sql, decoder };
+        let begin = Scan::Begin { lease: self.lease.clone(), sql: query.sql, decoder };
         let label = self.label.clone();
         let batches = stream::try_unfold(begin, move |scan| {
             let label = label.clone();
@@ -144,7 +174,7 @@ impl RemoteSource for PostgresSource {
 
 /// A scan between two batches. Dropped before its end, it cancels the query with its session.
 enum Scan {
-    Begin { settings: Arc<Settings>, sql: String, decoder: CopyDecoder },
+    Begin { lease: Arc<Lease>, sql: String, decoder: CopyDecoder },
     Running(Box<Running>),
     Ended,
 }
@@ -158,7 +188,7 @@ struct Running {
 impl Scan {
     async fn next(self) -> Result<Option<(RecordBatch, Self)>> {
         let running = match self {
-            Self::Begin { settings, sql, decoder } => Box::new(Running::begin(&settings, &sql, decoder).await?),
+            Self::Begin { lease, sql, decoder } => Box::new(Running::begin(&lease, &sql, decoder).await?),
             Self::Running(running) => running,
             Self::Ended => return Ok(None),
         };
@@ -167,9 +197,8 @@ impl Scan {
 }
 
 impl Running {
-    async fn begin(settings: &Settings, sql: &str, decoder: CopyDecoder) -> Result<Self> {
-        let session = Session::open(settings, ErrorKind::Extractor).await?;
-        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning to read").await?;
+    async fn begin(lease: &Lease, sql: &str, decoder: CopyDecoder) -> Result<Self> {
+        let session = lease.session().await?;
         let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
         Ok(Self { session, copy: Box::pin(copy), decoder })
     }

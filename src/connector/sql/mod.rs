@@ -107,7 +107,13 @@ pub trait RemoteSource: Debug + Send + Sync {
         &[]
     }
 
-    /// Starts the query. Batches have exactly the Arrow schema of `query.fields`; they close by rows (`batch_size`) and
+    /// Conditions that split a scan into parts to be read at once: each row meets exactly one. None: it is read as a
+    /// whole, as is a scan with a limit.
+    fn parts(&self) -> &[String] {
+        &[]
+    }
+
+    /// Starts the query of one part. Batches have exactly the Arrow schema of `query.fields`; they close by rows (`batch_size`) and
     /// by bytes (about 8 MB). The stream must fail where the remote side ends without its end marker, and must stop
     /// the remote query when it is dropped.
     fn open(&self, query: RemoteQuery, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream>;

@@ -1,4 +1,4 @@
-//! The plan node of one remote SELECT. EXPLAIN shows the SQL as it is sent.
+//! The plan node of one remote SELECT, or of one per part. EXPLAIN shows the SQL as it is sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,37 +16,43 @@ use futures::StreamExt;
 
 use super::{RemoteQuery, RemoteSource};
 
-/// Runs one SELECT on a remote system when executed, and nothing before.
+/// Runs a SELECT per partition on a remote system when executed, and nothing before.
 #[derive(Debug)]
 pub struct RemoteScanExec {
     source: Arc<dyn RemoteSource>,
-    query: RemoteQuery,
+    queries: Vec<RemoteQuery>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl RemoteScanExec {
-    pub(super) fn new(source: Arc<dyn RemoteSource>, query: RemoteQuery, schema: SchemaRef) -> Self {
+    pub(super) fn new(source: Arc<dyn RemoteSource>, queries: Vec<RemoteQuery>, schema: SchemaRef) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(queries.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Self { source, query, properties, metrics: ExecutionPlanMetricsSet::new() }
+        Self { source, queries, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    /// The SQL as the remote system gets it.
-    pub fn sql(&self) -> &str {
-        &self.query.sql
+    /// The SELECTs as the remote system gets them, one per partition.
+    pub fn queries(&self) -> &[RemoteQuery] {
+        &self.queries
+    }
+
+    /// Where they run.
+    pub fn source(&self) -> &Arc<dyn RemoteSource> {
+        &self.source
     }
 }
 
 impl DisplayAs for RemoteScanExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sql: Vec<&str> = self.queries.iter().map(|query| query.sql.as_str()).collect();
         match t {
-            DisplayFormatType::TreeRender => write!(f, "source={}\nsql={}", self.source.label(), self.query.sql),
-            _ => write!(f, "RemoteScanExec: source={}, sql={}", self.source.label(), self.query.sql),
+            DisplayFormatType::TreeRender => write!(f, "source={}\nsql={}", self.source.label(), sql.join("\nsql=")),
+            _ => write!(f, "RemoteScanExec: source={}, sql={}", self.source.label(), sql.join("; ")),
         }
     }
 }
@@ -77,8 +83,11 @@ impl ExecutionPlan for RemoteScanExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        tracing::debug!(source = self.source.label(), sql = self.query.sql, "remote query");
-        let stream = self.source.open(self.query.clone(), context).map_err(|e| DataFusionError::External(e.into()))?;
+        let Some(query) = self.queries.get(partition).cloned() else {
+            return Err(DataFusionError::Internal(format!("RemoteScanExec has no partition {partition}")));
+        };
+        tracing::debug!(source = self.source.label(), sql = query.sql, "remote query");
+        let stream = self.source.open(query, context).map_err(|e| DataFusionError::External(e.into()))?;
         let schema = self.schema();
         let counted = stream.inspect(move |batch| {
             if let Ok(batch) = batch {

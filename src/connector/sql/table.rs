@@ -36,13 +36,14 @@ impl RemoteTable {
         self.source.reads()
     }
 
-    fn select(&self, fields: &[DxtField], filters: &[Expr], limit: Option<usize>) -> String {
+    fn select(&self, fields: &[DxtField], filters: &[Expr], limit: Option<usize>, part: Option<&str>) -> String {
         let dialect = self.source.dialect();
         let mut items: Vec<String> = fields.iter().map(|f| dialect.select(f)).collect();
         items.extend(self.source.locator());
         let mut sql = format!("SELECT {} FROM {}", items.join(", "), self.from);
-        let conditions: Vec<String> =
+        let mut conditions: Vec<String> =
             filters.iter().filter_map(|f| filter::to_sql(f, &self.fields, dialect)).map(|p| p.sql).collect();
+        conditions.extend(part.map(str::to_string));
         if !conditions.is_empty() {
             sql += &format!(" WHERE {}", conditions.join(" AND "));
         }
@@ -84,9 +85,18 @@ impl TableProvider for RemoteTable {
         }
         let fields: Vec<DxtField> = indices.iter().map(|i| self.fields.fields[*i].clone()).collect();
         let schema = DxtSchema::new(fields.clone()).to_arrow();
-        let sql = self.select(&fields, filters, limit);
-        let query = RemoteQuery { sql, fields, batch_size: self.batch_size };
-        let scan: Arc<dyn ExecutionPlan> = Arc::new(RemoteScanExec::new(self.source.clone(), query, schema));
+        let query = |part| RemoteQuery {
+            sql: self.select(&fields, filters, limit, part),
+            fields: fields.clone(),
+            batch_size: self.batch_size,
+        };
+        let queries = match self.source.parts() {
+            [] => vec![query(None)],
+            // Each part would send up to the limit.
+            _ if limit.is_some() => vec![query(None)],
+            parts => parts.iter().map(|part| query(Some(part.as_str()))).collect(),
+        };
+        let scan: Arc<dyn ExecutionPlan> = Arc::new(RemoteScanExec::new(self.source.clone(), queries, schema));
         if counts_only {
             return Ok(Arc::new(ProjectionExec::try_new(Vec::<ProjectionExpr>::new(), scan)?));
         }

@@ -36,7 +36,7 @@ use super::{
     TypeMapper,
 };
 use crate::error::{ErrorKind, Result};
-use crate::model::{ConnectionConfig, OptionReader, Options, RelationName};
+use crate::model::{OptionReader, Options, RelationName};
 
 const CAPABILITIES: Capabilities = Capabilities {
     addressing: Addressing::Tables,
@@ -56,7 +56,7 @@ pub fn factory() -> Factory {
         kind: SYSTEM,
         schemes: &["sqlite3"],
         capabilities: CAPABILITIES,
-        make: |config: &ConnectionConfig| Ok(Arc::new(Sqlite { client: Client::from_config(config)? })),
+        make: Arc::new(|config| Ok(Arc::new(Sqlite { client: Client::from_config(config)? }))),
     }
 }
 
