@@ -1,6 +1,7 @@
 //! Record batches into the bytes of `COPY … FROM STDIN (FORMAT binary)`, which the server takes without parsing text.
 
 use arrow::array::{Array, RecordBatch};
+use arrow::buffer::NullBuffer;
 use bytes::{BufMut, BytesMut};
 
 use super::cell::{Cell, Limits, Wrong, coarse, fits, outside};
@@ -79,20 +80,18 @@ impl CopyEncoder for BinaryEncoder {
             let what = format!("a batch has {} columns, the load {}", batch.num_columns(), self.columns.len());
             return Err(Error::new(ErrorKind::Loader, what));
         };
-        let cells = self.columns.iter().zip(batch.columns()).map(|((name, _), array)| {
-            Cell::new(array.as_ref()).ok_or_else(|| {
-                let what = format!("column {name}: PostgreSQL takes no values of Arrow's {}", array.data_type());
-                Error::new(ErrorKind::TypeMapping, what)
-            })
-        });
-        let cells = cells.collect::<Result<Vec<_>>>()?;
+        let lanes = self.columns.iter().zip(batch.columns());
+        let lanes = lanes.map(|((name, limits), array)| Lane::new(name, limits, array.as_ref()));
+        let lanes = lanes.collect::<Result<Vec<_>>>()?;
+        // Once for the batch: below, nothing has to move then.
+        out.reserve(2 * batch.num_rows() + lanes.iter().map(|lane| lane.cell.room()).sum::<usize>());
         for row in 0..batch.num_rows() {
             out.put_i16(count);
-            for (((name, limits), cell), array) in self.columns.iter().zip(&cells).zip(batch.columns()) {
-                if array.is_null(row) {
+            for lane in &lanes {
+                if lane.nulls.is_some_and(|nulls| nulls.is_null(row)) {
                     out.put_i32(-1);
-                } else {
-                    put(cell, row, limits, out).map_err(|wrong| refused(name, wrong))?;
+                } else if let Err(wrong) = put(&lane.cell, row, &lane.limits, out) {
+                    return Err(refused(lane.name, *wrong));
                 }
             }
         }
@@ -105,25 +104,54 @@ impl CopyEncoder for BinaryEncoder {
     }
 }
 
+/// One column of a batch, with all that is the same for its rows.
+struct Lane<'a> {
+    name: &'a str,
+    limits: Limits,
+    cell: Cell<'a>,
+    nulls: Option<&'a NullBuffer>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(name: &'a str, limits: &Limits, array: &'a dyn Array) -> Result<Self> {
+        let Some(cell) = Cell::new(array) else {
+            let what = format!("column {name}: PostgreSQL takes no values of Arrow's {}", array.data_type());
+            return Err(Error::new(ErrorKind::TypeMapping, what));
+        };
+        // Where no text of the batch has a NUL, none has to be looked through by itself.
+        let limits = limits.with_nul(cell.has_nul());
+        Ok(Self { name, limits, cell, nulls: array.nulls().filter(|nulls| nulls.null_count() > 0) })
+    }
+}
+
+/// What was wrong with a value. Boxed, as it is the rare way out of the hottest loop.
+type Put = std::result::Result<(), Box<Wrong>>;
+
 /// One value with its length before it.
-fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> Put {
     match cell {
-        Cell::Bool(a) => fixed(out, &[u8::from(a.value(row))]),
-        Cell::Int16(a) => fixed(out, &a.value(row).to_be_bytes()),
-        Cell::Int32(a) => fixed(out, &a.value(row).to_be_bytes()),
-        Cell::Int64(a) => fixed(out, &a.value(row).to_be_bytes()),
-        Cell::Float32(a) => fixed(out, &a.value(row).to_be_bytes()),
-        Cell::Float64(a) => fixed(out, &a.value(row).to_be_bytes()),
+        Cell::Bool(a) => out.put_slice(&[0, 0, 0, 1, u8::from(a.value(row))]),
+        Cell::Int16(a) => {
+            let [a, b] = a.value(row).to_be_bytes();
+            out.put_slice(&[0, 0, 0, 2, a, b]);
+        }
+        Cell::Int32(a) => four(a.value(row).to_be_bytes(), out),
+        Cell::Int64(a) => eight(a.value(row).to_be_bytes(), out),
+        Cell::Float32(a) => four(a.value(row).to_be_bytes(), out),
+        Cell::Float64(a) => eight(a.value(row).to_be_bytes(), out),
         Cell::Decimal128(a, scale) => numeric(a.value(row), scale.unsigned_abs(), out),
         Cell::Text(a) => {
-            fits(a.value(row), limits)?;
-            return bytes(a.value(row).as_bytes(), out);
+            let text = a.value(row);
+            if limits.concern(text) {
+                fits(text, limits)?;
+            }
+            return bytes(text.as_bytes(), out);
         }
         Cell::Binary(a) => return bytes(a.value(row), out),
         Cell::Date(a) => {
             let days = a.value(row).checked_sub(EPOCH_DAYS).filter(|days| DATES.contains(days));
             let days = days.ok_or_else(|| outside(format!("a date of {} days since 1970", a.value(row))))?;
-            fixed(out, &days.to_be_bytes());
+            four(days.to_be_bytes(), out);
         }
         Cell::Seconds32(a) => return time(i64::from(a.value(row)), 1_000_000, limits, out),
         Cell::Millis32(a) => return time(i64::from(a.value(row)), 1_000, limits, out),
@@ -131,60 +159,94 @@ fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> std:
         Cell::Seconds(a, _) => return stamp(a.value(row), 1_000_000, limits, out),
         Cell::Millis(a, _) => return stamp(a.value(row), 1_000, limits, out),
         Cell::Micros(a, _) => return stamp(a.value(row), 1, limits, out),
-        _ => return Err(outside("a value".into())),
+        _ => return Err(outside("a value".into()).into()),
     }
     Ok(())
 }
 
-fn fixed(out: &mut BytesMut, bytes: &[u8]) {
-    out.put_i32(bytes.len() as i32);
-    out.put_slice(bytes);
+/// Four bytes and their length in one piece.
+fn four([a, b, c, d]: [u8; 4], out: &mut BytesMut) {
+    out.put_slice(&[0, 0, 0, 4, a, b, c, d]);
 }
 
-fn bytes(value: &[u8], out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+/// Eight bytes and their length in one piece.
+fn eight([a, b, c, d, e, f, g, h]: [u8; 8], out: &mut BytesMut) {
+    out.put_slice(&[0, 0, 0, 8, a, b, c, d, e, f, g, h]);
+}
+
+fn bytes(value: &[u8], out: &mut BytesMut) -> Put {
     let length = i32::try_from(value.len()).map_err(|_| outside(format!("a value of {} bytes", value.len())))?;
     out.put_i32(length);
     out.put_slice(value);
     Ok(())
 }
 
-fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Put {
     let micros = count.checked_mul(unit).filter(|micros| (0..DAY_MICROS).contains(micros));
     let micros = micros.ok_or_else(|| outside(format!("a time of {count} units since midnight")))?;
     exact(micros, limits)?;
-    fixed(out, &micros.to_be_bytes());
+    eight(micros.to_be_bytes(), out);
     Ok(())
 }
 
-fn stamp(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> std::result::Result<(), Wrong> {
+fn stamp(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Put {
     let micros = count.checked_mul(unit);
     let moved = micros.and_then(|m| m.checked_sub(EPOCH_MICROS)).filter(|m| STAMPS.contains(m));
     let (Some(micros), Some(moved)) = (micros, moved) else {
-        return Err(outside(format!("a timestamp of {count} units since 1970")));
+        return Err(outside(format!("a timestamp of {count} units since 1970")).into());
     };
     exact(micros, limits)?;
-    fixed(out, &moved.to_be_bytes());
+    eight(moved.to_be_bytes(), out);
     Ok(())
 }
 
 /// Refuses a time that the column would round.
-fn exact(micros: i64, limits: &Limits) -> std::result::Result<(), Wrong> {
+fn exact(micros: i64, limits: &Limits) -> Put {
     match coarse(micros, limits) {
         None => Ok(()),
-        Some(why) => Err(Wrong { why, ..outside(format!("a time of {micros} µs")) }),
+        Some(why) => Err(Wrong { why, ..outside(format!("a time of {micros} µs")) }.into()),
     }
 }
 
 /// A numeric: groups of four digits around the point, without the zero groups at either end.
 fn numeric(value: i128, scale: u8, out: &mut BytesMut) {
     let places = u32::from(scale);
+    // Filled up to whole groups behind the point, the groups of the number are those of the numeric.
+    let fill = 10u64.pow((4 - places % 4) % 4);
+    match u64::try_from(value.unsigned_abs()).ok().and_then(|value| value.checked_mul(fill)) {
+        Some(units) => small(units, value < 0, scale, out),
+        None => large(value, scale, out),
+    }
+}
+
+/// The numeric of `units`, whose last group of four digits is the last behind the point.
+fn small(mut units: u64, negative: bool, scale: u8, out: &mut BytesMut) {
+    // Length and header, and at most 5 groups before them in the order of their coming.
+    let mut tail = [0u8; 10];
+    let (mut at, mut count) = (tail.len(), 0u8);
+    // The weight of the group that comes next.
+    let mut weight = -i16::from(scale.div_ceil(4));
+    while units > 0 {
+        let group = (units % 10_000) as u16;
+        units /= 10_000;
+        if group != 0 || count > 0 {
+            at -= 2;
+            tail[at..at + 2].copy_from_slice(&group.to_be_bytes());
+            count += 1;
+        }
+        weight += 1;
+    }
+    let [w0, w1] = if count == 0 { [0, 0] } else { (weight - 1).to_be_bytes() };
+    let sign = if negative { 0x40 } else { 0 };
+    out.put_slice(&[0, 0, 0, 8 + 2 * count, 0, count, w0, w1, sign, 0, 0, scale]);
+    out.put_slice(&tail[at..]);
+}
+
+fn large(value: i128, scale: u8, out: &mut BytesMut) {
+    let places = u32::from(scale);
     let (unit, fill) = (10u128.pow(places), 10u128.pow((4 - places % 4) % 4));
     let value_abs = value.unsigned_abs();
-    // Most values fit 64 bits, whose division is many times faster.
-    let (whole, fraction) = match (u64::try_from(value_abs), u64::try_from(unit)) {
-        (Ok(small), Ok(unit)) => (u128::from(small / unit), u128::from(small % unit)),
-        _ => (value_abs / unit, value_abs % unit),
-    };
+    let (whole, fraction) = (value_abs / unit, value_abs % unit);
     // From the least group: 9 of a fraction of 36 digits, 10 of a whole part of 38.
     let mut groups = [0u16; 19];
     let fraction_groups = places.div_ceil(4) as usize;
@@ -262,6 +324,17 @@ mod tests {
             let f = field(&format!("numeric({p},{s})"), DxtType::Decimal { precision: p, scale: s });
             let array = decimals(vec![Some(most), Some(-most), Some(0), None, Some(1), Some(-10_000)], p, s);
             assert_eq!(&back(&f, array.clone()), &array, "{p},{s}");
+        }
+    }
+
+    #[test]
+    fn numerics_of_every_size_come_back() {
+        let powers = (0..38).map(|n| 10i128.pow(n));
+        let values: Vec<_> = powers.flat_map(|p| [Some(p), Some(-p - 1), Some(p * 7 / 3 % 10i128.pow(37))]).collect();
+        for scale in 0..=36 {
+            let f = field(&format!("numeric(38,{scale})"), DxtType::Decimal { precision: 38, scale });
+            let array = decimals(values.clone(), 38, scale);
+            assert_eq!(&back(&f, array.clone()), &array, "{scale}");
         }
     }
 

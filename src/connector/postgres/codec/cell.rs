@@ -23,7 +23,7 @@ pub(super) struct Wrong {
 const CAST: &str = "give the field another dtype or an expression, or make the target's column wider";
 
 /// What a target's column holds less of than its DXT type does.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Characters of a text. The server cuts trailing blanks past it.
     characters: Option<u32>,
@@ -35,6 +35,14 @@ pub(super) struct Limits {
     tens: Option<i128>,
     /// Fractional digits of a number that travels as text: `numeric(100,2)`.
     fraction: Option<usize>,
+    /// Whether a text may have a NUL, which no text of PostgreSQL has.
+    nul: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { characters: None, bytes: None, micros: None, tens: None, fraction: None, nul: true }
+    }
 }
 
 impl Limits {
@@ -57,6 +65,19 @@ impl Limits {
             },
             _ => Self::default(),
         }
+    }
+
+    /// The same, for texts of which it is known whether any has a NUL.
+    pub(super) fn with_nul(self, nul: bool) -> Self {
+        Self { nul, ..self }
+    }
+
+    /// Whether a text has to be looked at by [`fits`].
+    pub(super) fn concern(&self, text: &str) -> bool {
+        self.nul
+            || self.fraction.is_some()
+            || self.bytes.is_some()
+            || self.characters.is_some_and(|most| text.len() > most as usize)
     }
 }
 
@@ -129,6 +150,41 @@ impl<'a> Cell<'a> {
             DataType::Timestamp(Nanosecond, zone) => Self::Nanos(any.downcast_ref()?, zone.is_some()),
             _ => return None,
         })
+    }
+
+    /// About the bytes of all values in binary, each with its length.
+    pub(super) fn room(&self) -> usize {
+        let span = |rows: usize, offsets: &[i32]| {
+            let bytes = offsets.last().zip(offsets.first()).map_or(0, |(last, first)| last - first);
+            4 * rows + usize::try_from(bytes).unwrap_or(0)
+        };
+        match self {
+            Self::Bool(a) => 5 * a.len(),
+            Self::Int16(a) => 6 * a.len(),
+            Self::Int32(a) => 8 * a.len(),
+            Self::Float32(a) => 8 * a.len(),
+            Self::Date(a) => 8 * a.len(),
+            Self::Int64(a) => 12 * a.len(),
+            Self::Float64(a) => 12 * a.len(),
+            Self::Seconds32(a) => 12 * a.len(),
+            Self::Millis32(a) => 12 * a.len(),
+            Self::Micros64(a) => 12 * a.len(),
+            Self::Seconds(a, _) => 12 * a.len(),
+            Self::Millis(a, _) => 12 * a.len(),
+            Self::Micros(a, _) => 12 * a.len(),
+            Self::Decimal128(a, _) => 22 * a.len(),
+            Self::Text(a) => span(a.len(), a.value_offsets()),
+            Self::Binary(a) => span(a.len(), a.value_offsets()),
+            _ => 0,
+        }
+    }
+
+    /// Whether any of the values, where they are texts, has a NUL.
+    pub(super) fn has_nul(&self) -> bool {
+        let Self::Text(a) = self else { return true };
+        let span = a.value_offsets().first().zip(a.value_offsets().last());
+        let bytes = span.and_then(|(first, last)| a.value_data().get(*first as usize..*last as usize));
+        bytes.is_none_or(|bytes| memchr::memchr(0, bytes).is_some())
     }
 
     /// Appends the value of a row that is not NULL.

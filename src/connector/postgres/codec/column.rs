@@ -1,28 +1,17 @@
-//! One column of a binary COPY: each cell's bytes are appended to an Arrow builder.
+//! One column of a binary COPY: what its type makes of each value's bytes.
 
-use std::fmt;
-use std::sync::Arc;
-
-use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Decimal256Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, UInt32Builder, make_array,
+use arrow::array::{Array, ArrayRef, make_array};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, UInt32Type,
+    i256,
 };
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
 
+use super::cells::{Bits, CellError, Fault, Fixed, Lengths};
+use super::slots::Slot;
 use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS, numeric};
 use crate::connector::postgres::types::PgType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtType};
-
-/// What is wrong with a cell.
-#[derive(Debug)]
-pub(super) enum CellError {
-    /// The bytes are not those of the type.
-    Malformed(&'static str),
-    /// PostgreSQL holds a value that the column's type in dxt cannot.
-    Value { value: String, why: &'static str },
-}
 
 /// A column that is being filled.
 #[derive(Debug)]
@@ -32,123 +21,75 @@ pub(super) struct Column {
     cells: Cells,
 }
 
+#[derive(Debug)]
 enum Cells {
-    Bool(BooleanBuilder),
-    Int2(Int16Builder),
-    Int4(Int32Builder),
-    Int8(Int64Builder),
-    Oid(UInt32Builder),
-    Float4(Float32Builder),
-    Float8(Float64Builder),
-    Numeric128(Decimal128Builder, u8, i8),
-    Numeric256(Decimal256Builder, u8, i8),
-    Text(StringBuilder),
-    Jsonb(StringBuilder),
-    Uuid(StringBuilder),
-    Bytea(BinaryBuilder),
-    Date(Int32Builder),
+    Bool(Bits),
+    Int2(Fixed<i16>),
+    Int4(Fixed<i32>),
+    Int8(Fixed<i64>),
+    Oid(Fixed<u32>),
+    Float4(Fixed<f32>),
+    Float8(Fixed<f64>),
+    Numeric128(Fixed<i128>, numeric::Target),
+    Numeric256(Fixed<i256>, numeric::Target),
+    Text(Lengths),
+    Jsonb(Lengths),
+    Uuid(Lengths),
+    Bytea(Lengths),
+    Date(Fixed<i32>),
     /// With the microseconds of one unit.
-    Time32(Int32Builder, i64),
-    Time64(Int64Builder),
-    Timestamp(Int64Builder, i64),
-}
-
-impl fmt::Debug for Cells {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cells")
-    }
-}
-
-/// Calls a method on whichever builder there is.
-macro_rules! each {
-    ($cells:expr, $out:ident => $call:expr) => {
-        match $cells {
-            Cells::Bool($out) => $call,
-            Cells::Int2($out) => $call,
-            Cells::Int4($out) | Cells::Date($out) | Cells::Time32($out, _) => $call,
-            Cells::Int8($out) | Cells::Time64($out) | Cells::Timestamp($out, _) => $call,
-            Cells::Oid($out) => $call,
-            Cells::Float4($out) => $call,
-            Cells::Float8($out) => $call,
-            Cells::Numeric128($out, ..) => $call,
-            Cells::Numeric256($out, ..) => $call,
-            Cells::Text($out) | Cells::Jsonb($out) | Cells::Uuid($out) => $call,
-            Cells::Bytea($out) => $call,
-        }
-    };
+    Time32(Fixed<i32>, i64),
+    Time64(Fixed<i64>),
+    /// With the microseconds of one unit.
+    Timestamp(Fixed<i64>, i64),
 }
 
 impl Column {
     /// An empty column for a field as the dialect selects it: binary where its type has a decoder, text otherwise.
     pub(super) fn new(field: &DxtField) -> Result<Self> {
         let native = PgType::of(field).filter(|t| t.is_binary());
-        let data_type = field.dtype.to_arrow();
-        let micros = |precision: u8| if precision == 0 { 1_000_000 } else { 1_000 };
-        let cells = match (native, &field.dtype) {
-            (Some(PgType::Jsonb), _) => Cells::Jsonb(StringBuilder::new()),
-            (Some(PgType::Uuid), _) => Cells::Uuid(StringBuilder::new()),
-            (_, DxtType::String | DxtType::Json) => Cells::Text(StringBuilder::new()),
-            (Some(_), dtype) => match dtype {
-                DxtType::Bool => Cells::Bool(BooleanBuilder::new()),
-                DxtType::Int16 => Cells::Int2(Int16Builder::new()),
-                DxtType::Int32 => Cells::Int4(Int32Builder::new()),
-                DxtType::Int64 => Cells::Int8(Int64Builder::new()),
-                DxtType::Uint32 => Cells::Oid(UInt32Builder::new()),
-                DxtType::Float32 => Cells::Float4(Float32Builder::new()),
-                DxtType::Float64 => Cells::Float8(Float64Builder::new()),
-                DxtType::Decimal { precision, scale } if *precision <= 38 => {
-                    Cells::Numeric128(Decimal128Builder::new(), *precision, *scale)
-                }
-                DxtType::Decimal { precision, scale } => {
-                    Cells::Numeric256(Decimal256Builder::new(), *precision, *scale)
-                }
-                DxtType::Binary => Cells::Bytea(BinaryBuilder::new()),
-                DxtType::Date => Cells::Date(Int32Builder::new()),
-                DxtType::Time { precision: precision @ 0..=3 } => {
-                    Cells::Time32(Int32Builder::new(), micros(*precision))
-                }
-                DxtType::Time { .. } => Cells::Time64(Int64Builder::new()),
-                DxtType::Timestamp { precision } | DxtType::TimestampTz { precision } => {
-                    let unit = if *precision > 3 { 1 } else { micros(*precision) };
-                    Cells::Timestamp(Int64Builder::new(), unit)
-                }
-                _ => return Err(undecodable(field)),
-            },
-            (None, _) => return Err(undecodable(field)),
-        };
-        Ok(Self { name: field.name.clone(), data_type, cells })
+        let cells = Cells::new(native, &field.dtype).ok_or_else(|| undecodable(field))?;
+        Ok(Self { name: field.name.clone(), data_type: field.dtype.to_arrow(), cells })
     }
 
-    /// Appends a NULL.
-    pub(super) fn push_null(&mut self) {
-        each!(&mut self.cells, out => out.append_null());
-    }
-
-    /// Appends a value.
+    /// Appends the values of a chunk, whose first row is the COPY's row `first`, counted from 1.
     ///
     /// # Errors
-    /// Names the column, and the value where it is one that dxt's type cannot hold.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        push(&mut self.cells, bytes).map_err(|wrong| match wrong {
-            CellError::Malformed(what) => {
-                Error::new(ErrorKind::Extractor, format!("column {}: the server sent {what}", self.name))
-            }
-            CellError::Value { value, why } => {
-                let value = super::shorten(&value);
-                Error::new(ErrorKind::Validation, format!("column {}: {value} cannot be read: {why}", self.name))
-                    .with_hint("declare the field with `dtype: string` to take such values as text")
-            }
-        })
+    /// Names the column and the row, and the value where it is one that dxt's type cannot hold.
+    pub(super) fn extend(&mut self, chunk: &[u8], slots: &[Slot], first: u64) -> Result<()> {
+        self.cells.extend(chunk, slots).map_err(|fault| self.refused(fault, first))
     }
 
-    /// Takes what was appended as an array of the field's Arrow type.
-    pub(super) fn take(&mut self) -> Result<ArrayRef, ArrowError> {
-        let array: ArrayRef = each!(&mut self.cells, out => Arc::new(out.finish()));
+    /// Takes what was appended as an array of the field's Arrow type. Its first row is the COPY's row `first`.
+    ///
+    /// # Errors
+    /// Extractor: a text that is none; it names the column and the row.
+    pub(super) fn take(&mut self, first: u64) -> Result<ArrayRef> {
+        let array = self.cells.take().map_err(|fault| self.refused(fault, first))?;
         if array.data_type() == &self.data_type {
             return Ok(array);
         }
         // The same integers, as dates, times and decimals of this column.
-        Ok(make_array(array.into_data().into_builder().data_type(self.data_type.clone()).build()?))
+        let retyped = array.into_data().into_builder().data_type(self.data_type.clone()).build();
+        retyped.map(make_array).map_err(|e| {
+            Error::new(ErrorKind::Extractor, format!("column {}: making a batch of what the server sent", self.name))
+                .with_source(e)
+        })
+    }
+
+    fn refused(&self, fault: Fault, first: u64) -> Error {
+        let (name, row) = (&self.name, first + fault.at as u64);
+        match fault.error {
+            CellError::Malformed(what) => {
+                Error::new(ErrorKind::Extractor, format!("column {name}: the server sent {what} (row {row})"))
+            }
+            CellError::Value { value, why } => {
+                let value = super::shorten(&value);
+                let what = format!("column {name}: {value} cannot be read: {why} (row {row})");
+                Error::new(ErrorKind::Validation, what)
+                    .with_hint("declare the field with `dtype: string` to take such values as text")
+            }
+        }
     }
 }
 
@@ -158,60 +99,137 @@ fn undecodable(field: &DxtField) -> Error {
     Error::new(ErrorKind::TypeMapping, what)
 }
 
-fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], CellError> {
-    bytes.try_into().map_err(|_| CellError::Malformed("a value of the wrong length"))
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, CellError> {
-    std::str::from_utf8(bytes).map_err(|_| CellError::Malformed("text that is not UTF-8"))
-}
-
-fn push(cells: &mut Cells, bytes: &[u8]) -> Result<(), CellError> {
-    match cells {
-        Cells::Bool(out) => match fixed(bytes)? {
-            [0] => out.append_value(false),
-            [1] => out.append_value(true),
-            _ => return Err(CellError::Malformed("a boolean that is neither 0 nor 1")),
-        },
-        Cells::Int2(out) => out.append_value(i16::from_be_bytes(fixed(bytes)?)),
-        Cells::Int4(out) => out.append_value(i32::from_be_bytes(fixed(bytes)?)),
-        Cells::Int8(out) => out.append_value(i64::from_be_bytes(fixed(bytes)?)),
-        Cells::Oid(out) => out.append_value(u32::from_be_bytes(fixed(bytes)?)),
-        Cells::Float4(out) => out.append_value(f32::from_be_bytes(fixed(bytes)?)),
-        Cells::Float8(out) => out.append_value(f64::from_be_bytes(fixed(bytes)?)),
-        Cells::Numeric128(out, precision, scale) => out.append_value(numeric::decode(bytes, *precision, *scale)?),
-        Cells::Numeric256(out, precision, scale) => out.append_value(numeric::decode(bytes, *precision, *scale)?),
-        Cells::Text(out) => out.append_value(utf8(bytes)?),
-        Cells::Jsonb(out) => match bytes.split_first() {
-            Some((1, text)) => out.append_value(utf8(text)?),
-            _ => return Err(CellError::Malformed("a jsonb of an unknown version")),
-        },
-        Cells::Uuid(out) => uuid(out, fixed(bytes)?),
-        Cells::Bytea(out) => out.append_value(bytes),
-        Cells::Date(out) => out.append_value(days(i32::from_be_bytes(fixed(bytes)?))?),
-        Cells::Time32(out, unit) => {
-            let count = midnight(i64::from_be_bytes(fixed(bytes)?))? / *unit;
-            out.append_value(i32::try_from(count).map_err(|_| CellError::Malformed("a time past the day"))?);
-        }
-        Cells::Time64(out) => out.append_value(midnight(i64::from_be_bytes(fixed(bytes)?))?),
-        Cells::Timestamp(out, unit) => out.append_value(micros(i64::from_be_bytes(fixed(bytes)?))?.div_euclid(*unit)),
+impl Cells {
+    /// Cells for a type with a decoder, or for text; `None` where there are none.
+    fn new(native: Option<PgType>, dtype: &DxtType) -> Option<Self> {
+        let micros = |precision: u8| if precision == 0 { 1_000_000 } else { 1_000 };
+        Some(match (native, dtype) {
+            (Some(PgType::Jsonb), _) => Self::Jsonb(Lengths::new()),
+            (Some(PgType::Uuid), _) => Self::Uuid(Lengths::new()),
+            (_, DxtType::String | DxtType::Json) => Self::Text(Lengths::new()),
+            (None, _) => return None,
+            (Some(_), DxtType::Bool) => Self::Bool(Bits::new()),
+            (Some(_), DxtType::Int16) => Self::Int2(Fixed::new()),
+            (Some(_), DxtType::Int32) => Self::Int4(Fixed::new()),
+            (Some(_), DxtType::Int64) => Self::Int8(Fixed::new()),
+            (Some(_), DxtType::Uint32) => Self::Oid(Fixed::new()),
+            (Some(_), DxtType::Float32) => Self::Float4(Fixed::new()),
+            (Some(_), DxtType::Float64) => Self::Float8(Fixed::new()),
+            (Some(_), DxtType::Decimal { precision, scale }) => {
+                let target = numeric::Target::new(*precision, *scale);
+                match precision {
+                    0..=38 => Self::Numeric128(Fixed::new(), target),
+                    _ => Self::Numeric256(Fixed::new(), target),
+                }
+            }
+            (Some(_), DxtType::Binary) => Self::Bytea(Lengths::new()),
+            (Some(_), DxtType::Date) => Self::Date(Fixed::new()),
+            (Some(_), DxtType::Time { precision: precision @ 0..=3 }) => Self::Time32(Fixed::new(), micros(*precision)),
+            (Some(_), DxtType::Time { .. }) => Self::Time64(Fixed::new()),
+            (Some(_), DxtType::Timestamp { precision } | DxtType::TimestampTz { precision }) => {
+                let unit = if *precision > 3 { 1 } else { micros(*precision) };
+                Self::Timestamp(Fixed::new(), unit)
+            }
+            _ => return None,
+        })
     }
-    Ok(())
+
+    /// Appends the values of a chunk.
+    fn extend(&mut self, chunk: &[u8], slots: &[Slot]) -> Result<(), Fault> {
+        let copy = |out: &mut Vec<u8>, bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            true
+        };
+        let done = match self {
+            Self::Bool(out) => out.extend(chunk, slots),
+            Self::Int2(out) => out.words(chunk, slots, |bytes| Some(i16::from_be_bytes(bytes))),
+            Self::Int4(out) => out.words(chunk, slots, |bytes| Some(i32::from_be_bytes(bytes))),
+            Self::Int8(out) => out.words(chunk, slots, |bytes| Some(i64::from_be_bytes(bytes))),
+            Self::Oid(out) => out.words(chunk, slots, |bytes| Some(u32::from_be_bytes(bytes))),
+            Self::Float4(out) => out.words(chunk, slots, |bytes| Some(f32::from_be_bytes(bytes))),
+            Self::Float8(out) => out.words(chunk, slots, |bytes| Some(f64::from_be_bytes(bytes))),
+            Self::Numeric128(out, target) => out.extend(chunk, slots, |bytes| match target.small(bytes) {
+                Some(value) => Some(i128::from(value)),
+                None => target.decode(bytes).ok(),
+            }),
+            Self::Numeric256(out, target) => out.extend(chunk, slots, |bytes| target.decode(bytes).ok()),
+            Self::Text(out) | Self::Bytea(out) => out.extend(chunk, slots, copy),
+            Self::Jsonb(out) => out.extend(chunk, slots, |out, bytes| match bytes.split_first() {
+                Some((1, text)) => copy(out, text),
+                _ => false,
+            }),
+            Self::Uuid(out) => out.extend(chunk, slots, uuid),
+            Self::Date(out) => out.words(chunk, slots, |bytes| days(i32::from_be_bytes(bytes)).ok()),
+            Self::Time32(out, unit) => out.words(chunk, slots, |bytes| {
+                let micros = midnight(i64::from_be_bytes(bytes)).ok()?;
+                i32::try_from(micros / *unit).ok()
+            }),
+            Self::Time64(out) => out.words(chunk, slots, |bytes| midnight(i64::from_be_bytes(bytes)).ok()),
+            // Most have microseconds, which need no division.
+            Self::Timestamp(out, 1) => out.words(chunk, slots, |bytes| micros(i64::from_be_bytes(bytes)).ok()),
+            Self::Timestamp(out, unit) => {
+                let unit = *unit;
+                out.words(chunk, slots, |bytes| Some(micros(i64::from_be_bytes(bytes)).ok()?.div_euclid(unit)))
+            }
+        };
+        done.map_err(|at| Fault { at, error: self.why(slots[at].bytes(chunk)) })
+    }
+
+    /// Why bytes were refused. The loops only tell that they were, so that they stay small.
+    #[cold]
+    fn why(&self, bytes: &[u8]) -> CellError {
+        const LENGTH: CellError = CellError::Malformed("a value of the wrong length");
+        const LONG: CellError = CellError::Malformed("more than 2 GiB of values in one batch");
+        let word = <[u8; 4]>::try_from(bytes).map(i32::from_be_bytes);
+        let long = <[u8; 8]>::try_from(bytes).map(i64::from_be_bytes);
+        match self {
+            Self::Bool(_) if bytes.len() == 1 => CellError::Malformed("a boolean that is neither 0 nor 1"),
+            Self::Numeric128(_, target) => target.decode::<i128>(bytes).err().unwrap_or(LENGTH),
+            Self::Numeric256(_, target) => target.decode::<i256>(bytes).err().unwrap_or(LENGTH),
+            Self::Jsonb(_) if bytes.first() != Some(&1) => CellError::Malformed("a jsonb of an unknown version"),
+            Self::Uuid(_) if bytes.len() != 16 => LENGTH,
+            Self::Text(_) | Self::Bytea(_) | Self::Jsonb(_) | Self::Uuid(_) => LONG,
+            Self::Date(_) => word.map_or(LENGTH, |word| days(word).err().unwrap_or(LENGTH)),
+            Self::Time32(..) | Self::Time64(_) => long.map_or(LENGTH, |long| midnight(long).err().unwrap_or(LENGTH)),
+            Self::Timestamp(..) => long.map_or(LENGTH, |long| micros(long).err().unwrap_or(LENGTH)),
+            _ => LENGTH,
+        }
+    }
+
+    /// Takes what was appended as an array of the plain type.
+    fn take(&mut self) -> Result<ArrayRef, Fault> {
+        Ok(match self {
+            Self::Bool(out) => out.take(),
+            Self::Int2(out) => out.take::<Int16Type>(),
+            Self::Int4(out) | Self::Date(out) | Self::Time32(out, _) => out.take::<Int32Type>(),
+            Self::Int8(out) | Self::Time64(out) | Self::Timestamp(out, _) => out.take::<Int64Type>(),
+            Self::Oid(out) => out.take::<UInt32Type>(),
+            Self::Float4(out) => out.take::<Float32Type>(),
+            Self::Float8(out) => out.take::<Float64Type>(),
+            Self::Numeric128(out, _) => out.take::<Decimal128Type>(),
+            Self::Numeric256(out, _) => out.take::<Decimal256Type>(),
+            Self::Text(out) | Self::Jsonb(out) | Self::Uuid(out) => out.take_text()?,
+            Self::Bytea(out) => out.take_binary(),
+        })
+    }
 }
 
-fn uuid(out: &mut StringBuilder, bytes: [u8; 16]) {
+/// Appends a uuid's text.
+fn uuid(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
     let mut at = 0;
-    for (index, byte) in bytes.iter().enumerate() {
+    for (index, byte) in bytes.iter().take(16).enumerate() {
         at += usize::from(matches!(index, 4 | 6 | 8 | 10));
         text[at] = HEX[usize::from(byte >> 4)];
         text[at + 1] = HEX[usize::from(byte & 15)];
         at += 2;
     }
-    out.append_value(std::str::from_utf8(&text).unwrap_or_default());
+    out.extend_from_slice(&text);
+    bytes.len() == 16
 }
 
+#[cold]
 fn endless(positive: bool) -> CellError {
     let value = if positive { "infinity" } else { "-infinity" };
     CellError::Value { value: value.into(), why: "dxt's dates and timestamps have no such value" }

@@ -1,24 +1,42 @@
 //! Binary COPY into record batches, whatever the pieces in which the bytes come.
 //!
 //! The form: a signature, flags and a header extension; tuples, each a field count and for each field a length and its
-//! bytes (-1: NULL); at the end the field count -1. A tuple is decoded once all of its bytes are there.
+//! bytes (-1: NULL); at the end the field count -1. Whole tuples are measured into a chunk, which is then decoded column
+//! by column, so that no column is ever ahead of another between two calls.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::column::Column;
+use super::slots::{Slot, Slots};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes on the wire after which a batch is closed.
 const BATCH_BYTES: usize = 8 << 20;
+/// Bytes on the wire after which a chunk is decoded: small enough to be still in the cache by then.
+const CHUNK_BYTES: usize = 128 << 10;
+/// What is kept of the input's room once it is empty; a row of great values gives its own back.
+const KEEP_BYTES: usize = 32 * CHUNK_BYTES;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Header,
     Tuples,
+    Ended,
+    /// An error was given, after which nothing can be told of the bytes.
+    Failed,
+}
+
+/// What is next after a look at the input.
+enum Next {
+    /// The chunk takes no more.
+    Full,
+    /// The next tuple is not all there.
+    Wanting,
+    /// The end marker was there.
     Ended,
 }
 
@@ -28,9 +46,18 @@ pub(in crate::connector::postgres) struct CopyDecoder {
     schema: SchemaRef,
     columns: Vec<Column>,
     batch_rows: usize,
-    /// Bytes that are not decoded yet. Taken as they come; copied only where a tuple is in several pieces.
-    input: Bytes,
+    /// Bytes from `start` on are not decoded yet. The server sends each row as a piece: they are joined here, as one
+    /// copy of their bytes costs less than to keep each of them.
+    input: Vec<u8>,
+    start: usize,
+    /// The chunk: its rows, and its bytes from `start` on.
+    slots: Slots,
+    chunk_rows: usize,
+    chunk_bytes: usize,
     state: State,
+    /// Rows of batches that were taken.
+    taken: u64,
+    /// Rows and bytes of this batch that are decoded.
     rows: usize,
     bytes: usize,
 }
@@ -45,8 +72,13 @@ impl CopyDecoder {
             schema: DxtSchema::new(fields.to_vec()).to_arrow(),
             columns: fields.iter().map(Column::new).collect::<Result<_>>()?,
             batch_rows: batch_rows.max(1),
-            input: Bytes::new(),
+            input: Vec::new(),
+            start: 0,
+            slots: Slots::new(fields.len()),
+            chunk_rows: 0,
+            chunk_bytes: 0,
             state: State::Header,
+            taken: 0,
             rows: 0,
             bytes: 0,
         })
@@ -59,14 +91,15 @@ impl CopyDecoder {
 
     /// Takes the next piece.
     pub(in crate::connector::postgres) fn push(&mut self, piece: Bytes) {
-        if self.input.is_empty() {
-            self.input = piece;
-        } else {
-            let rest = std::mem::take(&mut self.input);
-            let mut joined = rest.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-            joined.extend_from_slice(&piece);
-            self.input = joined.freeze();
+        if self.start > 0 {
+            // What is left is less than a tuple, unless the pieces are larger than a chunk.
+            self.input.drain(..self.start);
+            self.start = 0;
+            if self.input.capacity() > KEEP_BYTES {
+                self.input.shrink_to(KEEP_BYTES);
+            }
         }
+        self.input.extend_from_slice(&piece);
     }
 
     /// Decodes until a batch is full; `None` where more bytes are needed first.
@@ -74,21 +107,11 @@ impl CopyDecoder {
     /// # Errors
     /// Extractor: the bytes are no COPY of these columns. Validation: a value does not fit its column.
     pub(in crate::connector::postgres) fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        if self.state == State::Header && !self.header()? {
-            return Ok(None);
+        let next = self.advance();
+        if next.is_err() {
+            self.state = State::Failed;
         }
-        while self.state == State::Tuples {
-            if self.rows >= self.batch_rows || self.bytes >= BATCH_BYTES {
-                return self.take().map(Some);
-            }
-            if !self.tuple()? {
-                return Ok(None);
-            }
-        }
-        if !self.input.is_empty() {
-            return Err(broken("there are bytes behind its end"));
-        }
-        Ok(None)
+        next
     }
 
     /// The rest, once the last piece was pushed and `next_batch` gave `None`.
@@ -99,8 +122,38 @@ impl CopyDecoder {
         match self.state {
             State::Ended if self.rows == 0 => Ok(None),
             State::Ended => self.take().map(Some),
+            State::Failed => Err(failed()),
             _ => Err(broken("it ended without its end marker").with_hint("run it again: the connection broke off")),
         }
+    }
+
+    fn advance(&mut self) -> Result<Option<RecordBatch>> {
+        if self.state == State::Failed {
+            return Err(failed());
+        }
+        if self.state == State::Header && !self.header()? {
+            return Ok(None);
+        }
+        while self.state == State::Tuples {
+            match self.measure()? {
+                Next::Wanting => return Ok(None),
+                Next::Ended => {
+                    self.decode()?;
+                    self.start += 2;
+                    self.state = State::Ended;
+                }
+                Next::Full => {
+                    self.decode()?;
+                    if self.rows >= self.batch_rows || self.bytes >= BATCH_BYTES {
+                        return self.take().map(Some);
+                    }
+                }
+            }
+        }
+        if self.start < self.input.len() {
+            return Err(broken("there are bytes behind its end"));
+        }
+        Ok(None)
     }
 
     fn header(&mut self) -> Result<bool> {
@@ -121,68 +174,82 @@ impl CopyDecoder {
         if rest.len() < extension {
             return Ok(false);
         }
-        self.input.advance(fixed.len() + extension);
+        self.start = fixed.len() + extension;
         self.state = State::Tuples;
         Ok(true)
     }
 
-    /// Decodes one tuple or the end marker, if all of it is there.
-    fn tuple(&mut self) -> Result<bool> {
-        let Some((count, mut rest)) = self.input.split_first_chunk::<2>() else {
-            return Ok(false);
-        };
-        let count = i16::from_be_bytes(*count);
-        if count == -1 {
-            self.input.advance(2);
-            self.state = State::Ended;
-            return Ok(true);
-        }
-        if usize::try_from(count).ok() != Some(self.columns.len()) {
-            let wanted = self.columns.len();
-            return Err(broken(format!("row {} has {count} fields, not {wanted}", self.rows + 1)));
-        }
-        // First only look whether the whole tuple is there, so that no column is ever ahead of another.
-        let mut length = 2;
-        for _ in 0..count {
-            let Some((size, after)) = rest.split_first_chunk::<4>() else {
-                return Ok(false);
+    /// Measures whole tuples into the chunk, up to what is left of the batch.
+    fn measure(&mut self) -> Result<Next> {
+        let input = &self.input[self.start..];
+        let room = self.slots.rows().min(self.batch_rows - self.rows);
+        let wide = self.columns.len();
+        while self.chunk_rows < room && self.chunk_bytes < CHUNK_BYTES && self.bytes + self.chunk_bytes < BATCH_BYTES {
+            let Some((count, mut rest)) = input.get(self.chunk_bytes..).and_then(|rest| rest.split_first_chunk::<2>())
+            else {
+                return Ok(Next::Wanting);
             };
-            let size = match i32::from_be_bytes(*size) {
-                -1 => 0,
-                size => usize::try_from(size).map_err(|_| broken("a field has a negative length"))?,
-            };
-            let Some(after) = after.get(size..) else {
-                return Ok(false);
-            };
-            length += 4 + size;
-            rest = after;
-        }
-        let tuple = self.input.split_to(length);
-        let mut rest = &tuple[2..];
-        for column in &mut self.columns {
-            let size = rest.get_i32();
-            match usize::try_from(size) {
-                Err(_) => column.push_null(),
-                Ok(size) => {
-                    let (value, after) = rest.split_at(size);
-                    column.push(value)?;
-                    rest = after;
-                }
+            let count = i16::from_be_bytes(*count);
+            if count == -1 {
+                return Ok(Next::Ended);
             }
+            if usize::try_from(count).ok() != Some(wide) {
+                let row = self.taken + (self.rows + self.chunk_rows) as u64 + 1;
+                return Err(broken(format!("row {row} has {count} fields, not {wide}")));
+            }
+            for column in 0..wide {
+                let Some((size, after)) = rest.split_first_chunk::<4>() else {
+                    return Ok(Next::Wanting);
+                };
+                let size = i32::from_be_bytes(*size);
+                let slot = if let Ok(size) = usize::try_from(size) {
+                    let Some(behind) = after.get(size..) else {
+                        return Ok(Next::Wanting);
+                    };
+                    rest = behind;
+                    let slot = Slot::new(input.len() - after.len(), size);
+                    slot.ok_or_else(|| broken("a row is longer than 4 GiB"))?
+                } else if size == -1 {
+                    rest = after;
+                    Slot::NULL
+                } else {
+                    return Err(broken("a field has a negative length"));
+                };
+                self.slots.put(column, self.chunk_rows, slot);
+            }
+            self.chunk_rows += 1;
+            self.chunk_bytes = input.len() - rest.len();
         }
-        self.rows += 1;
-        self.bytes += length;
-        Ok(true)
+        Ok(Next::Full)
+    }
+
+    /// Decodes the chunk.
+    fn decode(&mut self) -> Result<()> {
+        let chunk = &self.input[self.start..];
+        let first = self.taken + self.rows as u64 + 1;
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            column.extend(chunk, self.slots.column(index, self.chunk_rows), first)?;
+        }
+        self.start += self.chunk_bytes;
+        self.rows += self.chunk_rows;
+        self.bytes += self.chunk_bytes;
+        (self.chunk_rows, self.chunk_bytes) = (0, 0);
+        Ok(())
     }
 
     fn take(&mut self) -> Result<RecordBatch> {
-        let doing = || "making a batch of what the server sent".to_string();
-        let arrays = self.columns.iter_mut().map(Column::take).collect::<std::result::Result<Vec<_>, _>>();
-        let arrays = arrays.during(ErrorKind::Extractor, doing)?;
+        let first = self.taken + 1;
+        let arrays = self.columns.iter_mut().map(|column| column.take(first)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.taken += self.rows as u64;
         (self.rows, self.bytes) = (0, 0);
-        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).during(ErrorKind::Extractor, doing)
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .during(ErrorKind::Extractor, || "making a batch of what the server sent".to_string())
     }
+}
+
+fn failed() -> Error {
+    broken("it has failed before")
 }
 
 fn broken(what: impl std::fmt::Display) -> Error {
@@ -194,7 +261,7 @@ mod tests {
     use super::*;
     use crate::connector::postgres::types::SYSTEM;
     use crate::model::DxtType;
-    use arrow::array::AsArray;
+    use arrow::array::{Array, AsArray};
     use arrow::datatypes::{
         Date32Type, Decimal128Type, Int32Type, Time64MicrosecondType, TimestampMicrosecondType, TimestampSecondType,
     };
@@ -261,6 +328,41 @@ mod tests {
         assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 2, 1]);
         assert_eq!(batches[2].column(0).as_primitive::<Int32Type>().value(0), 5);
         assert_eq!(batches[0].column(1).null_count(), 2);
+    }
+
+    #[test]
+    fn many_chunks_are_one_batch_and_errors_name_the_row_of_the_copy() {
+        let mut values: Vec<_> = (1..=3000i32).map(|id| (id.to_be_bytes(), id.to_string())).collect();
+        let rows = |values: &[([u8; 4], String)]| {
+            let cell = |id: &[u8; 4], text: &str| (!text.ends_with('7')).then(|| id.to_vec());
+            let mut out = header();
+            for (id, text) in values {
+                out.extend(tuple(&[cell(id, text).as_deref(), Some(text.as_bytes())]));
+            }
+            [out, (-1i16).to_be_bytes().to_vec()].concat()
+        };
+        let batches = decode(&fields(), &[&rows(&values)], 2000).unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2000, 1000]);
+        let (ids, notes) = (batches[1].column(0).as_primitive::<Int32Type>(), batches[1].column(1).as_string::<i32>());
+        for row in 0..1000 {
+            assert_eq!((ids.is_null(row), notes.value(row)), ((row + 1) % 10 == 7, format!("{}", 2001 + row).as_str()));
+        }
+        // A text is looked at when its batch ends, a number when it comes: both know their row.
+        for broken in [2499, 1200] {
+            values[broken].1 = "\u{fffd}".into();
+            let bytes = rows(&values);
+            let at = memchr::memmem::find(&bytes, "\u{fffd}".as_bytes()).unwrap();
+            let bytes = [&bytes[..at], &[0xff, 0xff, 0xff], &bytes[at + 3..]].concat();
+            let error = decode(&fields(), &[&bytes], 2000).unwrap_err();
+            assert!(error.message().contains(&format!("(row {})", broken + 1)), "{error}");
+        }
+        let mut decoder = CopyDecoder::new(&[field("d", "date", DxtType::Date)], 10).unwrap();
+        let endless = i32::MAX.to_be_bytes();
+        decoder.push(Bytes::from(copy(&[vec![Some(&[0; 4])], vec![None], vec![Some(&endless)]])));
+        let error = decoder.next_batch().unwrap_err();
+        assert!(error.message().contains("column d: infinity") && error.message().contains("(row 3)"), "{error}");
+        // Nothing follows a failure, and no end either.
+        assert!(decoder.next_batch().is_err() && decoder.finish().is_err());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 mod binary;
 mod cell;
+mod cells;
 mod column;
 mod decode;
 mod encode;
 mod numeric;
+mod slots;
 pub(super) mod text;
 
 pub(super) use binary::BinaryEncoder;
