@@ -24,7 +24,7 @@ const LOADED: &str = "loaded";
 /// A part is closed at this size, so that a damaged or half-written one costs little, and reading can go in parallel.
 const PART_BYTES: u64 = 1 << 30;
 /// Encoded bytes of a row group in memory before it is flushed.
-const GROUP_BYTES: usize = 32 << 20;
+const GROUP_BYTES: usize = 8 << 20;
 const GROUP_ROWS: usize = 1 << 20;
 
 /// Buffers below one local folder.

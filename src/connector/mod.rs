@@ -21,6 +21,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, Options, RelationName};
@@ -251,8 +252,23 @@ pub trait Loader: Debug + Send + Sync {
         None
     }
 
+    /// A shorter way for rows that come from a system of the same kind and are to be stored just as they are: asked
+    /// with the physical plan that feeds the load. What it gives must bring the same rows, and refuse the same ones.
+    fn relay(&self, _spec: &LoadSpec, _input: &Arc<dyn ExecutionPlan>) -> Option<Relay> {
+        None
+    }
+
     /// Begins a load. Nothing of it is seen by others before it commits.
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>>;
+}
+
+/// A plan whose batches are in a form that only one loader understands, one row for each row of the load.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// The plan.
+    pub input: Arc<dyn ExecutionPlan>,
+    /// The same target, for batches of that plan.
+    pub loader: Arc<dyn Loader>,
 }
 
 /// What a load is to do.

@@ -9,6 +9,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::catalog;
 use super::filter::BoundFilters;
+use super::relay::Relays;
 use crate::buffer::Buffer;
 use crate::connector::{Connector, Dataset, Loader, Registry};
 use crate::error::{Error, ErrorKind, Result};
@@ -99,6 +100,7 @@ impl Engine {
             .with_config(config)
             .with_default_features()
             .with_physical_optimizer_rule(Arc::new(BoundFilters))
+            .with_physical_optimizer_rule(Arc::new(Relays))
             .build();
         let context = SessionContext::new_with_state(state);
         catalog::register(&context, self);

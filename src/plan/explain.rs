@@ -25,7 +25,9 @@ pub async fn explain(engine: &Arc<Engine>, pipeline: &Pipeline, item: &Stream, r
         text += &format!("watermark: {} of {} = {value}\n", mark.column, loader.target());
     }
     if pipeline.buffer.format == BufferFormat::None {
-        let plan = load.insert(extract.select, Watch::default())?;
+        // As it will run: what is watched decides whether rows are looked at.
+        let column = extract.watermark.as_ref().map(|w| w.column.clone());
+        let plan = load.insert(extract.select, Watch { column, ..Watch::default() })?;
         text += &section(&context, "extract and load", &plan).await?;
     } else {
         let id = BufferId::new(&pipeline.name, &item.id, &run.run_id);

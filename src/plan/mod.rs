@@ -14,6 +14,7 @@ pub(crate) mod fields;
 mod filter;
 mod floats;
 pub mod primary_key;
+mod relay;
 pub mod sink;
 pub mod stream;
 pub mod strict;

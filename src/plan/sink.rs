@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tracing::Instrument;
 
-use crate::connector::{Load, LoadCounts, LoadSpec, Loader};
+use crate::connector::{Load, LoadCounts, LoadSpec, Loader, Relay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::DxtSchema;
 
@@ -42,6 +42,10 @@ pub trait Staging: fmt::Debug + Send + Sync {
     fn describe(&self) -> String;
     /// Begins a load.
     async fn begin(&self) -> Result<Box<dyn Load>>;
+    /// A shorter way for what `input` brings: [`Loader::relay`].
+    fn relay(&self, _input: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Arc<dyn Staging>)> {
+        None
+    }
 }
 
 /// A target with what is to be done to it.
@@ -74,6 +78,11 @@ impl Staging for TargetStaging {
 
     async fn begin(&self) -> Result<Box<dyn Load>> {
         self.loader.begin(&self.spec).await
+    }
+
+    fn relay(&self, input: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Arc<dyn Staging>)> {
+        let Relay { input, loader } = self.loader.relay(&self.spec, input)?;
+        Some((input, Arc::new(Self { loader, spec: self.spec.clone() })))
     }
 }
 
@@ -167,7 +176,7 @@ impl TableProvider for SinkTable {
         input: Arc<dyn ExecutionPlan>,
         _op: InsertOp,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(LoadExec::new(input, self.staging.clone(), self.watch.clone())))
+        Ok(Arc::new(LoadExec::new(input, self.staging.clone(), self.watch.clone(), false)))
     }
 }
 
@@ -177,11 +186,13 @@ pub struct LoadExec {
     input: Arc<dyn ExecutionPlan>,
     staging: Arc<dyn Staging>,
     watch: Watch,
+    /// Whether batches are in the loader's own form, and not of the staging's schema.
+    own_form: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl LoadExec {
-    fn new(input: Arc<dyn ExecutionPlan>, staging: Arc<dyn Staging>, watch: Watch) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, staging: Arc<dyn Staging>, watch: Watch, own_form: bool) -> Self {
         let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -189,7 +200,16 @@ impl LoadExec {
             EmissionType::Final,
             Boundedness::Bounded,
         ));
-        Self { input, staging, watch, properties }
+        Self { input, staging, watch, own_form, properties }
+    }
+
+    /// The same load by the staging's shorter way, where it has one and nobody watches a column of the rows.
+    pub(super) fn relayed(&self) -> Option<Self> {
+        if self.own_form || self.watch.column.is_some() {
+            return None;
+        }
+        let (input, staging) = self.staging.relay(&self.input)?;
+        Some(Self::new(input, staging, self.watch.clone(), true))
     }
 }
 
@@ -245,7 +265,9 @@ impl ExecutionPlan for LoadExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(input, self.staging.clone(), self.watch.clone()))),
+            (Some(input), true) => {
+                Ok(Arc::new(Self::new(input, self.staging.clone(), self.watch.clone(), self.own_form)))
+            }
             _ => Err(DataFusionError::Internal("LoadExec has one child".into())),
         }
     }
@@ -253,12 +275,13 @@ impl ExecutionPlan for LoadExec {
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
         let input = decoupled(self.input.clone(), context);
         let (staging, watch, schema) = (self.staging.clone(), self.watch.clone(), self.schema());
+        let shape = (!self.own_form).then(|| staging.schema().to_arrow());
         let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 1);
         let sender = builder.tx();
         // A task of its own, so that streams which run at once encode and write on several cores. It is aborted, and
         // the load rolled back, when the plan is dropped.
         let load = async move {
-            let count = run(input, staging.as_ref(), &watch).await?;
+            let count = run(input, staging.as_ref(), &watch, shape.as_ref()).await?;
             let batch = RecordBatch::try_new(schema, vec![Arc::new(UInt64Array::from(vec![count]))])?;
             let _ = sender.send(Ok(batch)).await;
             Ok(())
@@ -288,10 +311,15 @@ fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Sendab
     builder.build()
 }
 
-async fn run(mut input: SendableRecordBatchStream, staging: &dyn Staging, watch: &Watch) -> Result<u64> {
+async fn run(
+    mut input: SendableRecordBatchStream,
+    staging: &dyn Staging,
+    watch: &Watch,
+    shape: Option<&SchemaRef>,
+) -> Result<u64> {
     let doing = || format!("loading {}", staging.label());
     let mut load = staging.begin().await.map_err(|e| e.context(doing()))?;
-    match stage(&mut input, load.as_mut(), staging, watch).await {
+    match stage(&mut input, load.as_mut(), staging, watch, shape).await {
         Ok(counts) => {
             load.commit().await.map_err(|e| e.context(format!("committing {}", staging.label())))?;
             watch.progress.lock().committed = true;
@@ -311,11 +339,14 @@ async fn stage(
     load: &mut dyn Load,
     staging: &dyn Staging,
     watch: &Watch,
+    shape: Option<&SchemaRef>,
 ) -> Result<LoadCounts> {
-    let schema = staging.schema().to_arrow();
-    let observed = watch.column.as_ref().and_then(|c| schema.index_of(c).ok());
+    let observed = watch.column.as_ref().zip(shape).and_then(|(column, schema)| schema.index_of(column).ok());
     while let Some(batch) = input.next().await {
-        let batch = shaped(batch.map_err(Error::from)?, &schema)?;
+        let mut batch = batch.map_err(Error::from)?;
+        if let Some(schema) = shape {
+            batch = shaped(batch, schema)?;
+        }
         if batch.num_rows() == 0 {
             continue;
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType};
 
 /// A batch closes when its texts are this long together, whatever the number of rows.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 
 trait Decoder: Send {
     fn push(&mut self, text: Option<&[u8]>) -> Result<(), Fault>;

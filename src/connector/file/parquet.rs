@@ -33,9 +33,9 @@ use crate::model::{Compression, DxtSchema, DxtType};
 /// Rows per row group at most: readers hold one at a time.
 const GROUP_ROWS: usize = 1 << 20;
 /// Bytes per row group at most, before compression; the writer holds them all.
-const GROUP_BYTES: usize = 96 << 20;
+const GROUP_BYTES: usize = 32 << 20;
 /// A batch that is read has about so many bytes at most, and at least one row.
-const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_BYTES: u64 = 2 << 20;
 /// Bytes asked from a file's end at first: most footers fit.
 const FOOTER: usize = 64 << 10;
 
@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn a_batch_closes_by_rows_and_by_bytes() {
-        assert_eq!(batch_rows(100, 65_536), 65_536);
-        assert_eq!(batch_rows(1 << 20, 65_536), 8);
+        assert_eq!(batch_rows(10, 65_536), 65_536);
+        assert_eq!(batch_rows(1 << 20, 65_536), 2);
         assert_eq!(batch_rows(1 << 30, 65_536), 1);
         assert_eq!(batch_rows(0, 100), 100);
     }

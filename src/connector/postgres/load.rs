@@ -10,7 +10,7 @@ use tokio_postgres::CopyInSink;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
-use super::codec::{BinaryEncoder, CopyEncoder, TextEncoder, shorten};
+use super::codec::{BinaryEncoder, CopyEncoder, FrameWriter, TextEncoder, shorten};
 use super::sink::{check, greatest};
 use super::statements::{BEGIN, Plan};
 use super::upsert::{Merge, Upsert};
@@ -43,6 +43,7 @@ impl PostgresLoad {
         name: &RelationName,
         database: &str,
         spec: &LoadSpec,
+        relayed: bool,
     ) -> Result<Self> {
         session.run(BEGIN, "beginning the transaction").await?;
         let mut relation = Relation::find(&session, name, database).await?;
@@ -76,6 +77,7 @@ impl PostgresLoad {
             .collect();
         // Binary where every column has such a form, for the server parses no text then.
         let encoder: Box<dyn CopyEncoder> = match BinaryEncoder::new(&fields) {
+            _ if relayed => Box::new(FrameWriter::default()),
             Some(binary) => Box::new(binary),
             None => Box::new(TextEncoder::new(&fields)),
         };

@@ -12,6 +12,7 @@ mod dialect;
 mod error;
 mod load;
 mod parts;
+mod relay;
 mod sink;
 mod snapshot;
 mod source;

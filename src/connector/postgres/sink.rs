@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
+use datafusion::physical_plan::ExecutionPlan;
 
 use super::catalog::{Relation, RelationKind};
 use super::client::Session;
 use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::load::PostgresLoad;
+use super::relay;
 use super::snapshot::{Announced, Commits, database};
 use super::source::fetch;
 use super::statements::{Plan, watermark};
 use super::types::{PostgresTypes, SYSTEM};
 use crate::connector::sql::Dialect;
-use crate::connector::{Load, LoadSpec, Loader, TypeMapper};
+use crate::connector::{Load, LoadSpec, Loader, Relay, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, LoadMode, RelationName, nearest};
 
@@ -23,7 +25,7 @@ use crate::model::{DxtField, DxtSchema, LoadMode, RelationName, nearest};
 const NAME_BYTES: usize = 63;
 
 /// A target that has been looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PostgresLoader {
     /// With the connection's name, for people.
     label: String,
@@ -32,6 +34,8 @@ pub(super) struct PostgresLoader {
     name: RelationName,
     relation: Option<Relation>,
     commits: Arc<Commits>,
+    /// Whether rows come as another server's COPY has them.
+    relayed: bool,
 }
 
 impl PostgresLoader {
@@ -56,7 +60,7 @@ impl PostgresLoader {
             None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
         };
         session.close().await;
-        Ok(Self { label, settings, name, relation, commits })
+        Ok(Self { label, settings, name, relation, commits, relayed: false })
     }
 
     async fn session(&self) -> Result<Session> {
@@ -149,11 +153,16 @@ impl Loader for PostgresLoader {
         plan.locks_out().then(|| self.settings.identity(&self.name))
     }
 
+    fn relay(&self, spec: &LoadSpec, input: &Arc<dyn ExecutionPlan>) -> Option<Relay> {
+        let input = relay::relay(spec, input)?;
+        Some(Relay { input, loader: Arc::new(Self { relayed: true, ..self.clone() }) })
+    }
+
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
         let database = database(&session).await.map_err(|e| self.during(e))?;
-        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec).await;
-        let load = load.map_err(|e| self.during(e))?;
+        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec, self.relayed);
+        let load = load.await.map_err(|e| self.during(e))?;
         Ok(Box::new(Announced { load, database, commits: self.commits.clone() }))
     }
 }

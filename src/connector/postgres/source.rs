@@ -131,12 +131,24 @@ fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
 
 /// Runs SELECTs for a remote table.
 #[derive(Debug)]
-struct PostgresSource {
+pub(super) struct PostgresSource {
     lease: Arc<Lease>,
     label: String,
     dialect: PostgresDialect,
     reads: Vec<String>,
     parts: Vec<String>,
+}
+
+impl PostgresSource {
+    /// The connection and dataset.
+    pub(super) fn label_text(&self) -> String {
+        self.label.clone()
+    }
+
+    /// The snapshot that its scans read.
+    pub(super) fn lease(&self) -> Arc<Lease> {
+        self.lease.clone()
+    }
 }
 
 impl RemoteSource for PostgresSource {
@@ -198,9 +210,8 @@ impl Scan {
 
 impl Running {
     async fn begin(lease: &Lease, sql: &str, decoder: CopyDecoder) -> Result<Self> {
-        let session = lease.session().await?;
-        let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
-        Ok(Self { session, copy: Box::pin(copy), decoder })
+        let (session, copy) = read(lease, sql).await?;
+        Ok(Self { session, copy, decoder })
     }
 
     async fn next(mut self: Box<Self>) -> Result<Option<(RecordBatch, Scan)>> {
@@ -215,13 +226,28 @@ impl Running {
             }
         }
         let last = self.decoder.finish()?;
-        // The driver does not show how the command ended. Where it failed after its last byte, the SELECT fails.
-        self.session.run("SELECT 1; COMMIT", "ending the query").await?;
-        let Self { session, copy, .. } = *self;
-        drop(copy);
-        session.close().await;
+        ended(self.session, self.copy).await?;
         Ok(last.map(|batch| (batch, Scan::Ended)))
     }
+}
+
+/// Starts a query on a session of its own.
+pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<CopyOutStream>>)> {
+    let session = lease.session().await?;
+    let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
+    Ok((session, Box::pin(copy)))
+}
+
+/// Ends a query whose last byte has come.
+///
+/// # Errors
+/// Extractor: it failed after that.
+pub(super) async fn ended(session: Session, copy: Pin<Box<CopyOutStream>>) -> Result<()> {
+    // The driver does not show how the command ended. Where it failed after its last byte, the SELECT fails.
+    session.run("SELECT 1; COMMIT", "ending the query").await?;
+    drop(copy);
+    session.close().await;
+    Ok(())
 }
 
 /// Runs a query to its end on a session that is in use, for results of few rows.

@@ -7,6 +7,7 @@ mod filter;
 mod scan;
 mod table;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ pub struct RemoteQuery {
 }
 
 /// Runs SELECTs on one system.
-pub trait RemoteSource: Debug + Send + Sync {
+pub trait RemoteSource: Any + Debug + Send + Sync {
     /// The system's SQL.
     fn dialect(&self) -> &dyn Dialect;
 
@@ -114,7 +115,7 @@ pub trait RemoteSource: Debug + Send + Sync {
     }
 
     /// Starts the query of one part. Batches have exactly the Arrow schema of `query.fields`; they close by rows (`batch_size`) and
-    /// by bytes (about 8 MB). The stream must fail where the remote side ends without its end marker, and must stop
+    /// by bytes (about 2 MB). The stream must fail where the remote side ends without its end marker, and must stop
     /// the remote query when it is dropped.
     fn open(&self, query: RemoteQuery, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream>;
 }

@@ -26,7 +26,7 @@ use crate::model::{DxtField, DxtSchema};
 /// Batches between the reading thread and the plan.
 const CHANNEL_BATCHES: usize = 2;
 /// A batch closes at about so many bytes.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 
 /// A table, view or query of a file.
 #[derive(Debug)]

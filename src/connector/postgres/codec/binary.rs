@@ -11,8 +11,8 @@ use crate::connector::postgres::types::{PgType, SYSTEM};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtType};
 
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
+pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 /// What the server takes for a date, in days from 2000-01-01; outside of it are its infinities.
 const DATES: std::ops::Range<i32> = -2_451_545..2_145_031_949;
 /// What the server takes for a timestamp, in microseconds from 2000-01-01.

@@ -15,7 +15,7 @@ use crate::model::{DxtField, DxtSchema};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes on the wire after which a batch is closed.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// Bytes on the wire after which a chunk is decoded: small enough to be still in the cache by then.
 const CHUNK_BYTES: usize = 128 << 10;
 /// What is kept of the input's room once it is empty; a row of great values gives its own back.
@@ -157,24 +157,8 @@ impl CopyDecoder {
     }
 
     fn header(&mut self) -> Result<bool> {
-        let known = self.input.len().min(SIGNATURE.len());
-        if self.input[..known] != SIGNATURE[..known] {
-            return Err(broken("it does not begin with the signature of a binary COPY"));
-        }
-        let Some((fixed, rest)) = self.input.split_first_chunk::<19>() else {
-            return Ok(false);
-        };
-        let flags = u32::from_be_bytes([fixed[11], fixed[12], fixed[13], fixed[14]]);
-        // The upper half are flags that a reader has to know.
-        if flags >> 16 != 0 {
-            return Err(broken("its header has flags that dxt does not know"));
-        }
-        let extension = i32::from_be_bytes([fixed[15], fixed[16], fixed[17], fixed[18]]);
-        let extension = usize::try_from(extension).map_err(|_| broken("its header has a negative length"))?;
-        if rest.len() < extension {
-            return Ok(false);
-        }
-        self.start = fixed.len() + extension;
+        let Some(length) = header(&self.input)? else { return Ok(false) };
+        self.start = length;
         self.state = State::Tuples;
         Ok(true)
     }
@@ -252,7 +236,24 @@ fn failed() -> Error {
     broken("it has failed before")
 }
 
-fn broken(what: impl std::fmt::Display) -> Error {
+/// The length of what is before the first tuple; `None` where it is not all there.
+pub(super) fn header(input: &[u8]) -> Result<Option<usize>> {
+    let known = input.len().min(SIGNATURE.len());
+    if input[..known] != SIGNATURE[..known] {
+        return Err(broken("it does not begin with the signature of a binary COPY"));
+    }
+    let Some((fixed, rest)) = input.split_first_chunk::<19>() else { return Ok(None) };
+    let flags = u32::from_be_bytes([fixed[11], fixed[12], fixed[13], fixed[14]]);
+    // The upper half are flags that a reader has to know.
+    if flags >> 16 != 0 {
+        return Err(broken("its header has flags that dxt does not know"));
+    }
+    let extension = i32::from_be_bytes([fixed[15], fixed[16], fixed[17], fixed[18]]);
+    let extension = usize::try_from(extension).map_err(|_| broken("its header has a negative length"))?;
+    Ok((rest.len() >= extension).then_some(fixed.len() + extension))
+}
+
+pub(super) fn broken(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Extractor, format!("the server's COPY is broken: {what}"))
 }
 

@@ -8,6 +8,7 @@ mod cells;
 mod column;
 mod decode;
 mod encode;
+mod frames;
 mod numeric;
 mod slots;
 pub(super) mod text;
@@ -15,6 +16,7 @@ pub(super) mod text;
 pub(super) use binary::BinaryEncoder;
 pub(super) use decode::CopyDecoder;
 pub(super) use encode::{CopyEncoder, TextEncoder};
+pub(super) use frames::{FrameReader, FrameWriter, schema as frame_schema};
 
 /// Microseconds from 1970-01-01 to 2000-01-01, the day from which PostgreSQL counts.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
