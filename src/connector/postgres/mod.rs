@@ -7,14 +7,19 @@ mod catalog;
 mod client;
 mod codec;
 mod config;
+mod connect;
 mod dialect;
 mod error;
 mod load;
+mod passfile;
 mod sink;
 mod source;
 mod statements;
+mod tls;
 mod types;
 mod upsert;
+mod url;
+mod watch;
 
 use std::sync::Arc;
 

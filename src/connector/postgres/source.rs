@@ -9,13 +9,13 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
-use tokio_postgres::CopyOutStream;
 
 use super::catalog::{self, Relation, RelationKind};
 use super::client::Session;
 use super::codec::CopyDecoder;
 use super::config::Settings;
 use super::dialect::PostgresDialect;
+use super::watch::CopyOut;
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
@@ -151,7 +151,7 @@ enum Scan {
 
 struct Running {
     session: Session,
-    copy: Pin<Box<CopyOutStream>>,
+    copy: Pin<Box<CopyOut>>,
     decoder: CopyDecoder,
 }
 
