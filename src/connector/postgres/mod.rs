@@ -2,6 +2,9 @@
 //!
 //! A scan is one binary COPY that is decoded straight into Arrow (`codec`); a load is one transaction around one text
 //! COPY, into the target itself or, for an upsert, into a staging table that is then merged.
+//!
+//! A connection is made by `connect` from what `config`, `url` and `passfile` found, by `tls` as `sslmode` has it; `watch`
+//! tells a server that works for long from one that is lost. `PGSERVICE` is not read.
 
 mod catalog;
 mod client;
