@@ -102,8 +102,8 @@ fn pump(mut from: TcpStream, mut to: TcpStream, limit: Option<usize>, breaks: bo
             if breaks {
                 break;
             }
-            // Open, and silent: longer than any test waits.
-            std::thread::sleep(Duration::from_mins(3));
+            // Open, and silent for longer than dxt may take; an end by this would be another error.
+            std::thread::sleep(Duration::from_secs(30));
         }
     }
     let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
