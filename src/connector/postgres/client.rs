@@ -3,25 +3,38 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream, NoTls, Row, Statement};
+use tokio_postgres::{CancelToken, Client, Connection, Row, SimpleQueryMessage, Socket, Statement};
 
 use super::config::Settings;
+use super::connect::connect;
 use super::error;
+use super::tls::{Encrypted, Tls};
+use super::watch::{self, CopyIn, CopyOut, Identity, Wait, Waits};
 use crate::error::{Error, ErrorKind, Result};
 
-const SETUP: &str = include_str!("../../../sql/postgres/session.sql");
+const SETUP: &str =
+    concat!(include_str!("../../../sql/postgres/session.sql"), include_str!("../../../sql/postgres/identity.sql"));
 /// How long an end that nobody waits for may take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The way to the server of a session, for cancel requests and questions: the same address, the same TLS.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    pub(super) driver: tokio_postgres::Config,
+    pub(super) tls: Tls,
+    /// How long connecting may take.
+    pub(super) limit: Duration,
+}
 
 /// A session. Dropped without [`Session::close`], it cancels what the server is doing for it and breaks the connection,
 /// so that a transaction rolls back and its locks are free.
 pub(super) struct Session {
     client: Client,
     guard: Guard,
+    waits: Arc<Waits>,
     /// The kind of its errors.
     kind: ErrorKind,
 }
@@ -30,17 +43,17 @@ pub(super) struct Session {
 struct Guard {
     task: JoinHandle<()>,
     end: Arc<Mutex<Option<String>>>,
-    cancel: Option<CancelToken>,
+    cancel: Option<(CancelToken, Tls)>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(token) = self.cancel.take() else { return };
+        let Some((token, tls)) = self.cancel.take() else { return };
         let task = self.task.abort_handle();
         match tokio::runtime::Handle::try_current() {
             // The server looks at a broken connection only when it has something to send: a long sort would run on.
             Ok(runtime) => drop(runtime.spawn(async move {
-                let _ = timeout(GRACE, token.cancel_query(NoTls)).await;
+                let _ = timeout(GRACE, token.cancel_query(tls)).await;
                 task.abort();
             })),
             Err(_) => task.abort(),
@@ -62,27 +75,56 @@ impl Session {
     /// # Errors
     /// Connection: the server cannot be reached in time, or refuses the login.
     pub(super) async fn open(settings: &Settings, kind: ErrorKind) -> Result<Self> {
-        let late = || {
-            let seconds = settings.connect_timeout.as_secs();
-            let what = format!("cannot connect to {}: no answer within {seconds} s", settings.location());
-            Error::new(ErrorKind::Connection, what).with_hint("check host, port and firewall, or raise connect_timeout")
-        };
-        let driver = settings.driver();
-        let connected = timeout(settings.connect_timeout, driver.connect(NoTls)).await.map_err(|_| late())?;
-        let (client, connection) = connected.map_err(|e| error::refused(&settings.location(), &settings.user, &e))?;
+        connect(settings, kind).await
+    }
+
+    /// Sets a connection up that is logged in. Also says whether its server is a standby, and whether it is read only.
+    pub(super) async fn begin(
+        client: Client,
+        connection: Connection<Socket, Encrypted<Socket>>,
+        route: Route,
+        patience: Option<Duration>,
+        kind: ErrorKind,
+    ) -> Result<(Self, bool, bool)> {
         let end = Arc::new(Mutex::new(None));
-        let seen = end.clone();
+        let waits = Arc::<Waits>::default();
+        let (named, identity) = tokio::sync::oneshot::channel::<Identity>();
+        let cancel = Some((client.cancel_token(), route.tls.fresh()));
+        let (seen, watched) = (end.clone(), waits.clone());
         let task = tokio::spawn(async move {
-            let why = match connection.await {
-                Ok(()) => "it was closed".to_string(),
-                Err(e) => error::chain(&e),
+            let lost = async {
+                match (patience, identity.await) {
+                    (Some(patience), Ok(who)) => watch::lost(&watched, &route, &who, patience).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            let why = tokio::select! {
+                biased;
+                ended = connection => match ended {
+                    Ok(()) => "it was closed".to_string(),
+                    Err(e) => error::chain(&e),
+                },
+                why = lost => why,
             };
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         });
-        let guard = Guard { task, end, cancel: Some(client.cancel_token()) };
-        let session = Self { client, guard, kind };
-        timeout(settings.connect_timeout, session.run(SETUP, "setting the session up")).await.map_err(|_| late())??;
-        Ok(session)
+        let session = Self { client, guard: Guard { task, end, cancel }, waits, kind };
+        let answers = match session.client.simple_query(SETUP).await {
+            Ok(answers) => answers,
+            Err(e) => return Err(session.failed("setting the session up", e).await),
+        };
+        let row = answers.into_iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let said = |column| row.as_ref().and_then(|row| row.get(column)).unwrap_or_default();
+        let _ = named.send(Identity { pid: said(0).to_string(), server: said(1).to_string() });
+        let (standby, read_only) = (said(2) == "t", said(3) == "on");
+        Ok((session, standby, read_only))
+    }
+
+    fn waiting(&self) -> Wait {
+        Wait::begin(&self.waits)
     }
 
     /// Ends the session and waits until the server knows.
@@ -101,7 +143,10 @@ impl Session {
     /// The transaction failed before or by the COMMIT, or it is not known whether it did.
     pub(super) async fn commit(self) -> Result<()> {
         // COMMIT of a transaction that has failed rolls back without an error; the SELECT fails there.
-        match self.client.batch_execute("SELECT 1; COMMIT").await {
+        let wait = self.waiting();
+        let done = self.client.batch_execute("SELECT 1; COMMIT").await;
+        drop(wait);
+        match done {
             Ok(()) => {
                 self.close().await;
                 Ok(())
@@ -134,11 +179,12 @@ impl Session {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let why = self.guard.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        error::broken(self.kind, doing, why.as_deref().unwrap_or("it was closed"))
+        error::broken(doing, why.as_deref().unwrap_or("it was closed"))
     }
 
     /// Runs statements that take and give nothing.
     pub(super) async fn run(&self, sql: &str, doing: &str) -> Result<()> {
+        let _wait = self.waiting();
         match self.client.batch_execute(sql).await {
             Ok(()) => Ok(()),
             Err(e) => Err(self.failed(doing, e).await),
@@ -147,6 +193,7 @@ impl Session {
 
     /// Runs one statement and gives the number of rows that it touched.
     pub(super) async fn execute(&self, sql: &str, doing: &str) -> Result<u64> {
+        let _wait = self.waiting();
         match self.client.execute(sql, &[]).await {
             Ok(rows) => Ok(rows),
             Err(e) => Err(self.failed(doing, e).await),
@@ -155,6 +202,7 @@ impl Session {
 
     /// Asks a catalog or for a few rows.
     pub(super) async fn rows(&self, sql: &str, parameters: Parameters<'_>, doing: &str) -> Result<Vec<Row>> {
+        let _wait = self.waiting();
         match self.client.query(sql, parameters).await {
             Ok(rows) => Ok(rows),
             Err(e) => Err(self.failed(doing, e).await),
@@ -166,6 +214,7 @@ impl Session {
     where
         T: for<'a> tokio_postgres::types::FromSql<'a>,
     {
+        let _wait = self.waiting();
         let row = match self.client.query_one(sql, parameters).await {
             Ok(row) => row,
             Err(e) => return Err(self.failed(doing, e).await),
@@ -178,21 +227,24 @@ impl Session {
 
     /// Has a statement parsed; the driver's own error, as its position is of use.
     pub(super) async fn prepare(&self, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+        let _wait = self.waiting();
         self.client.prepare(sql).await
     }
 
     /// Starts `COPY … TO STDOUT`.
-    pub(super) async fn copy_out(&self, sql: &str, doing: &str) -> Result<CopyOutStream> {
+    pub(super) async fn copy_out(&self, sql: &str, doing: &str) -> Result<CopyOut> {
+        let _wait = self.waiting();
         match self.client.copy_out(sql).await {
-            Ok(stream) => Ok(stream),
+            Ok(stream) => Ok(CopyOut::new(stream, &self.waits)),
             Err(e) => Err(self.failed(doing, e).await),
         }
     }
 
     /// Starts `COPY … FROM STDIN`.
-    pub(super) async fn copy_in(&self, sql: &str, doing: &str) -> Result<CopyInSink<Bytes>> {
+    pub(super) async fn copy_in(&self, sql: &str, doing: &str) -> Result<CopyIn> {
+        let _wait = self.waiting();
         match self.client.copy_in(sql).await {
-            Ok(sink) => Ok(sink),
+            Ok(sink) => Ok(CopyIn::new(sink, &self.waits)),
             Err(e) => Err(self.failed(doing, e).await),
         }
     }

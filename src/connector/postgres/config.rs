@@ -1,46 +1,131 @@
 //! A connection as it is written, checked: URL, fields, options and the PG* variables in one place.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 
+use super::passfile::{self, Login};
+use super::tls::{Mode, TlsSettings};
+use super::url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, RelationName, Secret, nearest};
 
-/// Every parameter, with the other names that it goes by.
-const PARAMETERS: [(&str, &[&str]); 11] = [
+/// Every parameter, with the other names that it goes by. `ssl` is asyncpg's.
+const PARAMETERS: [(&str, &[&str]); 21] = [
     ("host", &[]),
     ("port", &[]),
     ("user", &["username"]),
     ("password", &[]),
+    ("passfile", &[]),
     ("database", &["dbname"]),
-    ("sslmode", &[]),
+    ("target_session_attrs", &[]),
+    ("sslmode", &["ssl"]),
+    ("sslrootcert", &[]),
+    ("sslcert", &[]),
+    ("sslkey", &[]),
+    ("channel_binding", &[]),
     ("connect_timeout", &[]),
+    ("read_timeout", &[]),
     ("application_name", &[]),
     ("options", &[]),
     ("keepalives", &[]),
     ("keepalives_idle", &[]),
+    ("keepalives_interval", &[]),
+    ("keepalives_count", &["keepalives_retries"]),
+    ("tcp_user_timeout", &[]),
 ];
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// A name, an address, or the folder of a socket.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Place {
+    pub(super) fn is_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// `target_session_attrs`: which of several servers will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    PreferStandby,
+}
+
+const WANTED: [(&str, Wanted); 6] = [
+    ("any", Wanted::Any),
+    ("read-write", Wanted::ReadWrite),
+    ("read-only", Wanted::ReadOnly),
+    ("primary", Wanted::Primary),
+    ("standby", Wanted::Standby),
+    ("prefer-standby", Wanted::PreferStandby),
+];
+
+impl Wanted {
+    pub(super) fn as_str(self) -> &'static str {
+        WANTED.iter().find(|(_, wanted)| *wanted == self).map_or("any", |(name, _)| name)
+    }
+
+    /// What is looked for among all servers, in order.
+    pub(super) fn rounds(self) -> Vec<Self> {
+        if self == Self::PreferStandby { vec![Self::Standby, Self::Any] } else { vec![self] }
+    }
+
+    /// Whether a server will do.
+    pub(super) fn takes(self, standby: bool, read_only: bool) -> bool {
+        match self {
+            Self::Any | Self::PreferStandby => true,
+            Self::ReadWrite => !read_only,
+            Self::ReadOnly => read_only,
+            Self::Primary => !standby,
+            Self::Standby => standby,
+        }
+    }
+}
 
 /// Where a server is and how to log in.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    /// A name, an address, or the folder of a socket.
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// Tried in order.
+    pub(super) places: Vec<Place>,
+    pub(super) wanted: Wanted,
     pub(super) user: String,
     password: Option<Secret>,
+    passfile: Option<PathBuf>,
     pub(super) database: String,
-    prefer_tls: bool,
-    /// How long connecting and logging in may take together.
+    pub(super) tls: TlsSettings,
+    channel_binding: ChannelBinding,
+    /// How long connecting to one address and logging in may take together.
     pub(super) connect_timeout: Duration,
+    /// How long a server may be silent before it is asked about; `None` for ever.
+    pub(super) read_timeout: Option<Duration>,
     application_name: String,
     options: Option<String>,
     keepalives: bool,
     keepalives_idle: Duration,
+    keepalives_interval: Duration,
+    keepalives_count: u32,
+    tcp_user_timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -55,36 +140,53 @@ impl Settings {
     fn with_environment(config: &ConnectionConfig, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut given = Given::default();
         if let Some(url) = &config.url {
-            given.url(url.reveal())?;
+            for (name, value) in url::parameters(url.reveal())? {
+                given.set(&name, value)?;
+            }
         }
         for (name, value) in config.fields.iter().chain(&config.options) {
             given.value(name, value)?;
         }
+        // A file that the pipeline names is beside it; one of the environment is where the user is.
+        for name in ["passfile", "sslrootcert", "sslcert", "sslkey"] {
+            if let Some(file) = given.0.get_mut(name).filter(|file| !file.is_empty() && *file != "system") {
+                *file = config.base_dir.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+        let home = variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let mut get = |name: &str, variable_name: &str| {
             given.0.remove(name).or_else(|| variable(variable_name)).filter(|value| !value.is_empty())
         };
         let user = get("user", "PGUSER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
         let user =
             user.ok_or_else(|| wrong("no user is given").with_hint("name one: postgresql://user@host/database"))?;
-        let port = match get("port", "PGPORT") {
-            None => 5432,
-            Some(text) => match text.parse::<u16>() {
-                Ok(port) if port > 0 => port,
-                _ => return Err(wrong("port must be a number from 1 to 65535")),
-            },
+        let places = places(get("host", "PGHOST").as_deref(), get("port", "PGPORT").as_deref())?;
+        let wanted = match get("target_session_attrs", "PGTARGETSESSIONATTRS") {
+            None => Wanted::Any,
+            Some(text) => one_of("target_session_attrs", &WANTED, &text)?,
         };
-        let seconds = |name: &str, text: Option<String>, default: u64| match text.map(|text| text.parse::<u64>()) {
-            None => Ok(Duration::from_secs(default)),
-            Some(Ok(seconds)) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-            Some(_) => Err(wrong(format!("{name} must be a number of seconds from 1"))),
+        let bindings = [
+            ("disable", ChannelBinding::Disable),
+            ("prefer", ChannelBinding::Prefer),
+            ("require", ChannelBinding::Require),
+        ];
+        let channel_binding = match get("channel_binding", "PGCHANNELBINDING") {
+            None => ChannelBinding::Prefer,
+            Some(text) => one_of("channel_binding", &bindings, &text)?,
         };
         Ok(Self {
-            host: get("host", "PGHOST").unwrap_or_else(|| "localhost".into()),
-            port,
+            places,
+            wanted,
             password: get("password", "PGPASSWORD").map(Secret::new),
+            passfile: get("passfile", "PGPASSFILE")
+                .map(PathBuf::from)
+                .or_else(|| home.as_ref().map(|home| home.join(".pgpass"))),
             database: get("database", "PGDATABASE").unwrap_or_else(|| user.clone()),
-            prefer_tls: tls(get("sslmode", "PGSSLMODE").as_deref())?,
-            connect_timeout: seconds("connect_timeout", get("connect_timeout", "PGCONNECT_TIMEOUT"), 15)?,
+            tls: tls(&mut get, home.map(|home| home.join(".postgresql")))?,
+            channel_binding,
+            connect_timeout: seconds("connect_timeout", get("connect_timeout", "PGCONNECT_TIMEOUT"), 15)?
+                .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+            read_timeout: seconds("read_timeout", get("read_timeout", ""), 300)?,
             application_name: get("application_name", "PGAPPNAME").unwrap_or_else(|| "dxt".into()),
             options: get("options", "PGOPTIONS"),
             keepalives: match get("keepalives", "").as_deref() {
@@ -92,14 +194,27 @@ impl Settings {
                 Some("0" | "false") => false,
                 Some(_) => return Err(wrong("keepalives must be 1 or 0")),
             },
-            keepalives_idle: seconds("keepalives_idle", get("keepalives_idle", ""), 60)?,
+            keepalives_idle: positive("keepalives_idle", get("keepalives_idle", ""), 60)?,
+            keepalives_interval: positive("keepalives_interval", get("keepalives_interval", ""), 10)?,
+            keepalives_count: match get("keepalives_count", "").map(|text| text.parse()) {
+                None => 6,
+                Some(Ok(count)) if count > 0 => count,
+                Some(_) => return Err(wrong("keepalives_count must be a number from 1")),
+            },
+            // In milliseconds, as libpq has it.
+            tcp_user_timeout: match get("tcp_user_timeout", "").map(|text| text.parse()) {
+                None | Some(Ok(0)) => None,
+                Some(Ok(time)) => Some(Duration::from_millis(time)),
+                Some(Err(_)) => return Err(wrong("tcp_user_timeout must be a number of milliseconds")),
+            },
             user,
         })
     }
 
-    /// The server and database for people: `host:5432/database`.
+    /// The servers and the database for people: `host:5432/database`.
     pub(super) fn location(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.database)
+        let places: Vec<String> = self.places.iter().map(ToString::to_string).collect();
+        format!("{}/{}", places.join(","), self.database)
     }
 
     /// A table as one that several connections may name: `host:5432/database.public.t`.
@@ -107,14 +222,18 @@ impl Settings {
         format!("{}.{table}", self.location())
     }
 
-    /// The same for the driver.
-    pub(super) fn driver(&self) -> tokio_postgres::Config {
+    /// The same for the driver, for one of the servers.
+    pub(super) fn driver(&self, place: &Place, mode: SslMode) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config.host(&self.host).port(self.port).user(&self.user).dbname(&self.database);
+        config.host(&place.host).port(place.port).user(&self.user).dbname(&self.database);
         config.application_name(&self.application_name).connect_timeout(self.connect_timeout);
         config.keepalives(self.keepalives).keepalives_idle(self.keepalives_idle);
-        config.ssl_mode(if self.prefer_tls { SslMode::Prefer } else { SslMode::Disable });
-        if let Some(password) = &self.password {
+        config.keepalives_interval(self.keepalives_interval).keepalives_retries(self.keepalives_count);
+        config.ssl_mode(mode).channel_binding(self.channel_binding);
+        if let Some(time) = self.tcp_user_timeout {
+            config.tcp_user_timeout(time);
+        }
+        if let Some(password) = self.password.clone().or_else(|| self.kept_password(place)) {
             config.password(password.reveal());
         }
         if let Some(options) = &self.options {
@@ -122,28 +241,74 @@ impl Settings {
         }
         config
     }
+
+    /// The password that the password file has for a server.
+    fn kept_password(&self, place: &Place) -> Option<Secret> {
+        let login = Login { host: &place.host, port: place.port, database: &self.database, user: &self.user };
+        passfile::password(self.passfile.as_deref()?, login)
+    }
 }
 
-fn wrong(what: impl Into<String>) -> Error {
+pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Configuration, what)
 }
 
-fn tls(mode: Option<&str>) -> Result<bool> {
-    match mode {
-        None | Some("prefer" | "allow") => Ok(true),
-        Some("disable") => Ok(false),
-        Some(mode @ ("require" | "verify-ca" | "verify-full")) => {
-            Err(wrong(format!("sslmode={mode} needs TLS, which is not built into dxt yet"))
-                .with_hint("use sslmode=prefer on a network that you trust, or an encrypted tunnel"))
-        }
-        Some(mode) => {
-            let known = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-            Err(wrong(format!("unknown sslmode {mode}")).with_hint(match nearest(mode, &known) {
-                Some(name) => format!("did you mean {name}?"),
-                None => format!("known modes: {}", known.join(", ")),
-            }))
-        }
+/// Hosts and ports as lists: one port is that of all hosts, else there are as many.
+fn places(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Place>> {
+    let port = |text: &str| match text.trim().parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        Err(_) if text.trim().is_empty() => Ok(5432),
+        _ => Err(wrong("port must be a number from 1 to 65535")),
+    };
+    let ports = ports.unwrap_or_default().split(',').map(port).collect::<Result<Vec<_>>>()?;
+    let hosts: Vec<&str> = hosts.unwrap_or_default().split(',').map(str::trim).collect();
+    if ports.len() != 1 && ports.len() != hosts.len() {
+        return Err(wrong(format!("{} ports are given for {} hosts", ports.len(), hosts.len()))
+            .with_hint("give one port for all, or one for each host"));
     }
+    let host = |host: &str| if host.is_empty() { "localhost".to_string() } else { host.to_string() };
+    let places = hosts.iter().enumerate();
+    Ok(places
+        .map(|(at, name)| Place { host: host(name), port: ports[if ports.len() == 1 { 0 } else { at }] })
+        .collect())
+}
+
+fn one_of<T: Copy>(name: &str, known: &[(&'static str, T)], text: &str) -> Result<T> {
+    known.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        wrong(format!("unknown {name} {text}")).with_hint(format!("known are {}", words.join(", ")))
+    })
+}
+
+/// A time in seconds; `None` for 0, which is without end.
+fn seconds(name: &str, text: Option<String>, default: u64) -> Result<Option<Duration>> {
+    match text.map(|text| text.parse::<u32>()) {
+        None => Ok(Some(Duration::from_secs(default))),
+        Some(Ok(0)) => Ok(None),
+        Some(Ok(seconds)) => Ok(Some(Duration::from_secs(u64::from(seconds)))),
+        Some(Err(_)) => Err(wrong(format!("{name} must be a number of seconds, 0 for no limit"))),
+    }
+}
+
+fn positive(name: &str, text: Option<String>, default: u64) -> Result<Duration> {
+    seconds(name, text, default)?.ok_or_else(|| wrong(format!("{name} must be a number of seconds from 1")))
+}
+
+/// What is said of TLS. The system's roots are anybody's: with them only the name says who answers.
+fn tls(get: &mut impl FnMut(&str, &str) -> Option<String>, home: Option<PathBuf>) -> Result<TlsSettings> {
+    let root = get("sslrootcert", "PGSSLROOTCERT");
+    let system = root.as_deref() == Some("system");
+    let mode = match get("sslmode", "PGSSLMODE") {
+        Some(text) => Mode::parse(&text)?,
+        None if system => Mode::VerifyFull,
+        None => Mode::Prefer,
+    };
+    if system && mode != Mode::VerifyFull {
+        return Err(wrong(format!("sslmode={} is too weak for sslrootcert=system", mode.as_str()))
+            .with_hint("use sslmode=verify-full"));
+    }
+    let mut file = |name, variable| get(name, variable).map(PathBuf::from);
+    Ok(TlsSettings { mode, root, certificate: file("sslcert", "PGSSLCERT"), key: file("sslkey", "PGSSLKEY"), home })
 }
 
 /// Parameters by their first name, as they are collected.
@@ -173,68 +338,6 @@ impl Given {
         };
         self.set(name, text)
     }
-
-    /// Takes a URL apart. No part of it is shown in an error: a password that is not encoded may be anywhere in it.
-    fn url(&mut self, text: &str) -> Result<()> {
-        let malformed = |what: &str| {
-            wrong(format!("the connection's URL is malformed: {what}")).with_hint(
-                "write postgresql://user:password@host:5432/database?sslmode=prefer, special characters percent-encoded",
-            )
-        };
-        let text = named_host(text);
-        let url = url::Url::parse(&text).map_err(|e| malformed(&e.to_string()))?;
-        let decode = |part: &str| {
-            let text = percent_decode_str(part).decode_utf8().map_err(|_| malformed("a part is not UTF-8"))?;
-            if text.contains('\0') { Err(malformed("it has a NUL")) } else { Ok(text.into_owned()) }
-        };
-        if url.fragment().is_some() {
-            return Err(malformed("it has a #"));
-        }
-        if url.cannot_be_a_base() {
-            return Err(malformed("`//` is missing"));
-        }
-        if !url.username().is_empty() {
-            self.set("user", decode(url.username())?)?;
-        }
-        if let Some(password) = url.password() {
-            self.set("password", decode(password)?)?;
-        }
-        if let Some(host) = url.host_str().filter(|host| !host.is_empty() && *host != NO_HOST) {
-            self.set("host", decode(host.trim_start_matches('[').trim_end_matches(']'))?)?;
-        }
-        if let Some(port) = url.port() {
-            self.set("port", port.to_string())?;
-        }
-        let database = url.path().trim_start_matches('/');
-        if database.contains(['/', '@']) {
-            return Err(malformed("the database's name has a / or @"));
-        }
-        if !database.is_empty() {
-            self.set("database", decode(database)?)?;
-        }
-        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or_else(|| malformed("a parameter has no ="))?;
-            if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-                return Err(malformed("a parameter's name is not one"));
-            }
-            self.set(name, decode(value)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// A host that stands for none, as a URL has no user without a host: `postgresql://user@/database?host=/socket`.
-const NO_HOST: &str = "no-host.invalid";
-
-fn named_host(text: &str) -> String {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@').map(|at| start + at + 1) {
-        Some(host) if host == end || text[host..end].starts_with(':') => {
-            format!("{}{NO_HOST}{}", &text[..host], &text[host..])
-        }
-        _ => text.to_string(),
-    }
 }
 
 fn unknown(name: &str) -> Error {
@@ -263,14 +366,14 @@ mod tests {
     #[test]
     fn the_parts_of_a_url_are_decoded() {
         let s = settings("postgresql+psycopg://u%40x:p%2Fw%25@db.example:6000/my%20db?connect_timeout=3").unwrap();
-        assert_eq!((s.user.as_str(), s.port, s.database.as_str()), ("u@x", 6000, "my db"));
+        assert_eq!((s.user.as_str(), s.places[0].port, s.database.as_str()), ("u@x", 6000, "my db"));
         assert_eq!(s.password.as_ref().map(Secret::reveal), Some("p/w%"));
         assert_eq!((s.location().as_str(), s.connect_timeout.as_secs()), ("db.example:6000/my db", 3));
-        assert_eq!(settings("postgresql://u@[::1]/d").unwrap().host, "::1");
-        assert_eq!(settings("postgresql://u@/d?host=/tmp/socket&port=7").unwrap().host, "/tmp/socket");
+        assert_eq!(settings("postgresql://u@[::1]/d").unwrap().places[0].host, "::1");
+        assert_eq!(settings("postgresql://u@/d?host=/tmp/socket&port=7").unwrap().places[0].host, "/tmp/socket");
         let local = settings("postgresql://u@:7/d").unwrap();
-        assert_eq!((local.host.as_str(), local.port), ("localhost", 7));
-        assert_eq!(settings("postgresql://u@%2Ftmp%2Fsocket/d").unwrap().host, "/tmp/socket");
+        assert_eq!(local.places[0].to_string(), "localhost:7");
+        assert_eq!(settings("postgresql://u@%2Ftmp%2Fsocket/d").unwrap().places[0].host, "/tmp/socket");
     }
 
     #[test]
@@ -283,7 +386,7 @@ mod tests {
             _ => None,
         };
         let s = Settings::with_environment(&ConnectionConfig::from_url("c", "pg://me@/", "."), variable).unwrap();
-        assert_eq!((s.host.as_str(), s.port, s.user.as_str(), s.database.as_str()), ("h", 7, "me", "me"));
+        assert_eq!((s.location().as_str(), s.user.as_str()), ("h:7/me", "me"));
         assert_eq!(s.password.as_ref().map(Secret::reveal), Some("hidden"));
     }
 
@@ -302,13 +405,38 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_where_it_is_demanded() {
-        for mode in ["require", "verify-ca", "verify-full"] {
-            let error = settings(&format!("postgresql://u@h/d?sslmode={mode}")).unwrap_err();
-            assert!(error.kind() == ErrorKind::Configuration && error.message().contains("TLS"), "{error}");
+    fn sslmode_is_one_of_libpqs_and_strict_with_the_systems_roots() {
+        for (said, mode) in [
+            ("", Mode::Prefer),
+            ("?sslmode=disable", Mode::Disable),
+            ("?ssl=require", Mode::Require),
+            ("?sslmode=verify-ca", Mode::VerifyCa),
+            ("?sslrootcert=system", Mode::VerifyFull),
+        ] {
+            assert_eq!(settings(&format!("postgresql://u@h/d{said}")).unwrap().tls.mode, mode, "{said}");
         }
-        assert!(settings("postgresql://u@h/d?sslmode=disable").is_ok());
         assert_eq!(settings("postgresql://u@h/d?sslmode=requir").unwrap_err().hint(), Some("did you mean require?"));
+        assert!(settings("postgresql://u@h/d?sslmode=require&sslrootcert=system").is_err());
+    }
+
+    #[test]
+    fn several_hosts_have_one_port_or_one_each() {
+        assert_eq!(settings("postgresql://u@a:1,[::1],/d").unwrap().location(), "a:1,[::1]:5432,localhost:5432/d");
+        assert_eq!(settings("postgresql://u@a,b/d?port=7").unwrap().location(), "a:7,b:7/d");
+        assert!(settings("postgresql://u@a,b,c/d?port=7,8").is_err());
+        let wanted = settings("postgresql://u@a,b/d?target_session_attrs=prefer-standby").unwrap().wanted;
+        assert_eq!(wanted.rounds(), [Wanted::Standby, Wanted::Any]);
+        assert!(
+            settings("postgresql://u@a/d?target_session_attrs=master").unwrap_err().hint().unwrap().contains("primary")
+        );
+    }
+
+    #[test]
+    fn times_of_zero_are_without_end() {
+        let s = settings("postgresql://u@h/d?read_timeout=0&connect_timeout=0").unwrap();
+        assert!(s.read_timeout.is_none() && s.connect_timeout.as_secs() > 1 << 30);
+        assert_eq!(settings("postgresql://u@h/d").unwrap().read_timeout, Some(Duration::from_secs(300)));
+        assert!(settings("postgresql://u@h/d?read_timeout=soon").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::codec::shorten;
+use super::config::{Place, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// An error of a statement: what was being done, what the server says, where, and the way out.
@@ -16,9 +17,12 @@ pub(super) fn failed(kind: ErrorKind, doing: &str, error: &tokio_postgres::Error
 }
 
 /// An error of the connection itself, which broke while something was being done.
-pub(super) fn broken(kind: ErrorKind, doing: &str, why: &str) -> Error {
-    Error::new(kind, format!("{doing}: the connection to the server broke: {why}"))
-        .with_hint("look at the server's log, and run it again")
+pub(super) fn broken(doing: &str, why: &str) -> Error {
+    let hint = match why.contains("nothing has moved") {
+        true => "look at the server and the network between, and run it again; read_timeout=0 would wait for ever",
+        false => "look at the server's log, and run it again",
+    };
+    Error::new(ErrorKind::Connection, format!("{doing}: the connection to the server broke: {why}")).with_hint(hint)
 }
 
 fn from_server(kind: ErrorKind, doing: &str, said: &DbError) -> Error {
@@ -72,37 +76,113 @@ fn way_out(said: &DbError) -> Option<String> {
     })
 }
 
-/// An error of connecting and logging in to `location`.
-pub(super) fn refused(location: &str, user: &str, error: &tokio_postgres::Error) -> Error {
+/// Who wants to log in where.
+pub(super) struct Login<'a> {
+    pub(super) place: &'a Place,
+    pub(super) settings: &'a Settings,
+    /// Whether a password is known.
+    pub(super) password: bool,
+}
+
+/// An error of connecting and logging in.
+pub(super) fn refused(login: &Login<'_>, error: &tokio_postgres::Error) -> Error {
     let new = |what: String| Error::new(ErrorKind::Connection, what);
+    let location = format!("{}/{}", login.place, login.settings.database);
     if let Some(said) = error.as_db_error() {
-        let hint = match said.code() {
-            c if *c == SqlState::INVALID_PASSWORD || *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                if said.message().contains("no encryption") {
-                    "the server wants TLS, which dxt does not speak yet".to_string()
-                } else {
-                    format!("check the user `{user}` and its password (or PGUSER and PGPASSWORD), and pg_hba.conf")
-                }
-            }
-            c if *c == SqlState::INVALID_CATALOG_NAME => "check the database's name; `psql -l` lists them".into(),
-            c if *c == SqlState::TOO_MANY_CONNECTIONS => "close other sessions, or raise max_connections".into(),
-            c if *c == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping: try again".into(),
-            _ => said.hint().unwrap_or("look at the server's log").to_string(),
-        };
-        return new(format!("{location} refuses the connection: {}", said.message())).with_hint(hint);
+        return new(format!("{location} refuses the connection: {}", said.message())).with_hint(way_in(login, said));
+    }
+    if let Some(error) = causes(error).find_map(rustls_error) {
+        let (what, hint) = untrusted(login, error);
+        return new(format!("cannot connect to {location} by TLS: {what}")).with_hint(hint);
     }
     let text = chain(error);
+    if text.contains("server does not support TLS") {
+        let mode = login.settings.tls.mode.as_str();
+        return new(format!("cannot connect to {location}: the server has no TLS, and sslmode={mode} wants it"))
+            .with_hint("set `ssl = on` at the server, or use sslmode=prefer on a network that you trust");
+    }
     let io = causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
     let hint = match io.map(std::io::Error::kind) {
         Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
             "check host and port, and that the server is running and listens there"
         }
         Some(std::io::ErrorKind::TimedOut) => "check host, port and firewall, or raise connect_timeout",
-        _ if text.contains("password missing") => "give a password in the connection, or set PGPASSWORD",
+        _ if !login.password && text.contains("password missing") => {
+            "give a password in the connection, by PGPASSWORD or in ~/.pgpass (which only its owner may read: chmod 0600)"
+        }
+        _ if text.contains("channel binding") => "use TLS (sslmode=require), or channel_binding=prefer",
         _ if text.contains("authentication") => "check the user and its password",
         _ => "check host and port",
     };
     new(format!("cannot connect to {location}: {text}")).with_hint(hint)
+}
+
+/// The way out of a login that the server refuses.
+fn way_in(login: &Login<'_>, said: &DbError) -> String {
+    let user = &login.settings.user;
+    match said.code() {
+        c if *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION && said.message().contains("no encryption") => {
+            "the server takes this login by TLS only, if at all: use sslmode=require, or look at pg_hba.conf"
+                .to_string()
+        }
+        c if *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION && said.message().contains("certificate") => {
+            "give a client certificate as sslcert and sslkey".into()
+        }
+        c if *c == SqlState::INVALID_PASSWORD || *c == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            format!("check the user `{user}` and its password (or PGUSER, PGPASSWORD and ~/.pgpass), and pg_hba.conf")
+        }
+        c if *c == SqlState::INVALID_CATALOG_NAME => "check the database's name; `psql -l` lists them".into(),
+        c if *c == SqlState::TOO_MANY_CONNECTIONS => "close other sessions, or raise max_connections".into(),
+        c if *c == SqlState::CANNOT_CONNECT_NOW => "the server is starting or stopping: try again".into(),
+        _ => said.hint().unwrap_or("look at the server's log").to_string(),
+    }
+}
+
+fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    io.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref())
+}
+
+/// What is wrong with TLS, and the way out.
+fn untrusted(login: &Login<'_>, error: &rustls::Error) -> (String, String) {
+    use rustls::{CertificateError as E, Error::AlertReceived, Error::InvalidCertificate};
+    let host = &login.place.host;
+    let (what, hint) = match error {
+        InvalidCertificate(E::UnknownIssuer | E::BadSignature) => (
+            "the server's certificate is not signed by an authority that is trusted here".to_string(),
+            "give the certificate of the server's authority as sslrootcert=FILE".to_string(),
+        ),
+        InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => {
+            ("the server's certificate has expired".into(), "renew it at the server, or check the clock here".into())
+        }
+        InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. }) => {
+            ("the server's certificate is not valid yet".into(), "check the clocks here and at its authority".into())
+        }
+        InvalidCertificate(E::NotValidForName) => (
+            format!("the server's certificate is not for {host}"),
+            "connect by a name of the certificate, or use sslmode=verify-ca".into(),
+        ),
+        InvalidCertificate(E::NotValidForNameContext { presented, .. }) => match presented.as_slice() {
+            [] => (
+                format!("the server's certificate has no alternative name, so it is not for {host}"),
+                "renew it with a subjectAltName (the common name alone does not count), or use sslmode=verify-ca"
+                    .into(),
+            ),
+            names => (
+                format!("the server's certificate is for {}, not for {host}", names.join(", ")),
+                "connect by a name of the certificate, or use sslmode=verify-ca".into(),
+            ),
+        },
+        InvalidCertificate(other) => (
+            format!("the server's certificate cannot be verified: {other:?}"),
+            "renew it as X.509 version 3 for a server (subjectAltName, and not as an authority)".into(),
+        ),
+        AlertReceived(alert) => {
+            (format!("the server breaks it off: {alert:?}"), "check sslcert and sslkey, and the server's log".into())
+        }
+        other => (other.to_string(), "look at the server's log".into()),
+    };
+    (what, hint)
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

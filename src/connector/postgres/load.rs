@@ -4,9 +4,8 @@ use std::pin::Pin;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::SinkExt;
-use tokio_postgres::CopyInSink;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
@@ -14,6 +13,7 @@ use super::codec::{BinaryEncoder, CopyEncoder, FrameWriter, TextEncoder, shorten
 use super::sink::{check, greatest};
 use super::statements::{BEGIN, Plan};
 use super::upsert::{Merge, Upsert};
+use super::watch::CopyIn;
 use crate::connector::{Load, LoadCounts, LoadSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::RelationName;
@@ -29,7 +29,7 @@ pub(super) struct PostgresLoad {
     plan: Plan,
     encoder: Box<dyn CopyEncoder>,
     /// `None` once it is finished.
-    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    copy: Option<Pin<Box<CopyIn>>>,
     buffer: BytesMut,
     counts: LoadCounts,
     sealed: bool,

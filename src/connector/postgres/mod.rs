@@ -3,22 +3,30 @@
 //! A scan is one binary COPY, or several that read `parts` of a table under one `snapshot`, decoded straight into Arrow
 //! (`codec`); a load is one transaction around one COPY, into the target itself or, for an upsert, into a staging table
 //! that is then merged.
+//!
+//! A connection is made by `connect` from what `config`, `url` and `passfile` found, by `tls` as `sslmode` has it; `watch`
+//! tells a server that works for long from one that is lost. `PGSERVICE` is not read.
 
 mod catalog;
 mod client;
 mod codec;
 mod config;
+mod connect;
 mod dialect;
 mod error;
 mod load;
 mod parts;
+mod passfile;
 mod relay;
 mod sink;
 mod snapshot;
 mod source;
 mod statements;
+mod tls;
 mod types;
 mod upsert;
+mod url;
+mod watch;
 
 use std::sync::Arc;
 

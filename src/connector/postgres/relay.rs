@@ -18,13 +18,13 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, stream};
-use tokio_postgres::CopyOutStream;
 
 use super::client::Session;
 use super::codec::{FrameReader, frame_schema};
 use super::snapshot::Lease;
 use super::source::{PostgresSource, ended, read};
 use super::types::PgType;
+use super::watch::CopyOut;
 use crate::connector::LoadSpec;
 use crate::connector::sql::{RemoteQuery, RemoteScanExec};
 use crate::error::Result;
@@ -157,7 +157,7 @@ enum Relay {
 
 struct Running {
     session: Session,
-    copy: Pin<Box<CopyOutStream>>,
+    copy: Pin<Box<CopyOut>>,
     frames: FrameReader,
 }
 

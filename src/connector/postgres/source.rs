@@ -9,7 +9,6 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
-use tokio_postgres::CopyOutStream;
 
 use super::catalog::{self, Relation, RelationKind};
 use super::client::Session;
@@ -18,6 +17,7 @@ use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::parts;
 use super::snapshot::{Lease, Scope, Snapshots};
+use super::watch::CopyOut;
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
@@ -193,7 +193,7 @@ enum Scan {
 
 struct Running {
     session: Session,
-    copy: Pin<Box<CopyOutStream>>,
+    copy: Pin<Box<CopyOut>>,
     decoder: CopyDecoder,
 }
 
@@ -232,7 +232,7 @@ impl Running {
 }
 
 /// Starts a query on a session of its own.
-pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<CopyOutStream>>)> {
+pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<CopyOut>>)> {
     let session = lease.session().await?;
     let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
     Ok((session, Box::pin(copy)))
@@ -242,7 +242,7 @@ pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<C
 ///
 /// # Errors
 /// Extractor: it failed after that.
-pub(super) async fn ended(session: Session, copy: Pin<Box<CopyOutStream>>) -> Result<()> {
+pub(super) async fn ended(session: Session, copy: Pin<Box<CopyOut>>) -> Result<()> {
     // The driver does not show how the command ended. Where it failed after its last byte, the SELECT fails.
     session.run("SELECT 1; COMMIT", "ending the query").await?;
     drop(copy);
