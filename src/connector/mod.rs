@@ -276,6 +276,9 @@ pub struct LoadCounts {
     pub unchanged: u64,
     /// Rows of a key that another row of this load has won by its watermark.
     pub dropped: u64,
+    /// Rows of the target that a replace deleted. One that empties the target as a whole (TRUNCATE, another table or
+    /// file in its place) does not count them.
+    pub deleted: u64,
     /// Bytes written, where the target can tell.
     pub bytes: u64,
 }

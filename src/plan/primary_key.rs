@@ -29,6 +29,8 @@ pub fn fields(stream: &Stream, schema: &DxtSchema) -> Result<Vec<String>> {
     let ids: Vec<String> = match option {
         // The keys that rows are matched by have to be unique in any case.
         _ if stream.load.mode == LoadMode::Upsert => stream.load.upsert_keys.clone(),
+        // A replace by key is told so, too.
+        None | Some(Value::Null) if stream.load.mode == LoadMode::Replace => stream.load.upsert_keys.clone(),
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(word)) if word == "none" => Vec::new(),
         Some(Value::String(word)) if word == "source" => schema.primary_key.clone(),

@@ -1,7 +1,12 @@
 //! PostgreSQL: tables, views and SQL as sources; tables as targets.
 //!
-//! A scan is one binary COPY that is decoded straight into Arrow (`codec`); a load is one transaction around one text
-//! COPY, into the target itself or, for an upsert, into a staging table that is then merged.
+//! A scan is one binary COPY that is decoded straight into Arrow (`codec`); a load is one transaction around one
+//! COPY, into the target itself, into a staging table that is then merged, or into a table that takes the target's place.
+//! What a load may be told beyond its mode stands in `options.rs`.
+//!
+//! Loads of dxt into one table wait for each other by an advisory lock on its name. Other writers are locked out by SHARE
+//! ROW EXCLUSIVE where the user may (it takes UPDATE, DELETE or TRUNCATE on the table); a user with INSERT alone appends
+//! beside them.
 
 mod catalog;
 mod client;
@@ -10,9 +15,13 @@ mod config;
 mod dialect;
 mod error;
 mod load;
+mod options;
+mod patience;
+mod sequences;
 mod sink;
 mod source;
 mod statements;
+mod swap;
 mod types;
 mod upsert;
 
@@ -105,7 +114,7 @@ impl Connector for PostgresConnector {
 
     fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
         OptionReader::new(options, "target options of PostgreSQL").finish()?;
-        statements::options(load).map(|_| ())
+        options::LoadOptions::read(load).map(|_| ())
     }
 
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {

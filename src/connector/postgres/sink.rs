@@ -43,7 +43,10 @@ impl PostgresLoader {
             check_name(part)?;
         }
         let session = Session::open(&settings, ErrorKind::Loader).await?;
-        let relation = Relation::find(&session, name, &settings.database).await?;
+        let relation = match Relation::find(&session, name, &settings.database).await? {
+            Some(relation) => Some(relation.with_swap(&session).await?),
+            None => None,
+        };
         let name = match &relation {
             Some(relation) => relation.name.clone(),
             None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
@@ -144,7 +147,7 @@ impl Loader for PostgresLoader {
 
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
-        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec).await;
+        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings, spec).await;
         Ok(Box::new(load.map_err(|e| self.during(e))?))
     }
 }
