@@ -23,7 +23,7 @@ SELECT blocker FROM (
     -- The triggers of another table's foreign key are left out, as the key itself is named.
     SELECT CASE WHEN r.ev_class IS DISTINCT FROM $1 AND r.ev_class IS NOT NULL
                 THEN pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, r.ev_class, 0)
-                ELSE pg_catalog.pg_describe_object(d.classid, d.objid, 0) END AS blocker
+                ELSE pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) END AS blocker
     FROM pg_catalog.pg_depend AS d
     JOIN own AS o ON o.class = d.refclassid AND o.oid = d.refobjid
     LEFT JOIN pg_catalog.pg_rewrite AS r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid

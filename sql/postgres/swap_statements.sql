@@ -177,20 +177,23 @@ SELECT step, statement FROM (
                           ORDER BY g.grantee))
     FROM grantees AS g GROUP BY g.kind, g.name
     UNION ALL
-    SELECT 3, 20, l.name || a.grantee,
+    -- In the order in which they were made, which is the order in which a dump shows them.
+    SELECT 3, 20, pg_catalog.lpad(min(a.place)::text, 6, '0'),
            pg_catalog.format('GRANT %s ON %s %s TO %s%s', pg_catalog.string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type COLLATE "C"), l.kind, l.name,
                CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
                CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
     FROM acls AS l,
-         LATERAL pg_catalog.aclexplode(COALESCE(l.acl, pg_catalog.acldefault(CASE l.kind WHEN 'TABLE' THEN 'r' ELSE 's' END::"char", l.owner))) AS a
+         LATERAL pg_catalog.aclexplode(COALESCE(l.acl, pg_catalog.acldefault(CASE l.kind WHEN 'TABLE' THEN 'r' ELSE 's' END::"char", l.owner)))
+                 WITH ORDINALITY AS a(grantor, grantee, privilege_type, is_grantable, place)
     GROUP BY l.name, l.kind, a.grantee, a.is_grantable
     UNION ALL
-    SELECT 3, 21, c.name || a.grantee,
+    SELECT 3, 21, c.name || pg_catalog.lpad(min(a.place)::text, 6, '0'),
            pg_catalog.format('GRANT %s ON TABLE %s TO %s%s',
                pg_catalog.string_agg(pg_catalog.format('%s (%s)', a.privilege_type, c.name), ', ' ORDER BY a.privilege_type COLLATE "C"), t.name,
                CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
                CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-    FROM target AS t, columns AS c, LATERAL pg_catalog.aclexplode(c.attacl) AS a
+    FROM target AS t, columns AS c, LATERAL pg_catalog.aclexplode(c.attacl)
+             WITH ORDINALITY AS a(grantor, grantee, privilege_type, is_grantable, place)
     GROUP BY t.name, c.name, a.grantee, a.is_grantable
     UNION ALL
     SELECT 3, 22, '', pg_catalog.format('COMMENT ON TABLE %s IS %L', t.name, pg_catalog.obj_description($1, 'pg_class'))

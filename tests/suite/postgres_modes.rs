@@ -213,10 +213,10 @@ fn a_replace_is_refused_where_a_cascade_would_take_rows_of_another_table_along()
         let (src, dst, child) = (name("src"), name("dst"), name("child"));
         psql(&format!(
             "CREATE TABLE {src} (a int, b text); INSERT INTO {src} VALUES (1, 'x'); \
-             CREATE TABLE {dst} (a int, b text, PRIMARY KEY (b, a)); INSERT INTO {dst} VALUES (1, 'x'), (2, 'y'), (3, 'z'); \
+             CREATE TABLE {dst} (a int, b text, PRIMARY KEY (a, b)); INSERT INTO {dst} VALUES (1, 'x'), (2, 'y'), (3, 'z'); \
              CREATE TABLE {child} (a int DEFAULT 1, b text DEFAULT 'x', CONSTRAINT chained FOREIGN KEY (a, b) REFERENCES {dst} (a, b) ON DELETE {action}); \
              INSERT INTO {child} VALUES (1, 'x'), (2, 'y')"
-        ).replace("PRIMARY KEY (b, a)", "PRIMARY KEY (a, b)"));
+        ));
         let report = message(run(&system, &src, &dst, "{mode: replace}"));
         assert!(report.contains("chained") && report.contains("a=2, b=y"), "{action}: {report}");
         assert_eq!(psql(&format!("SELECT (SELECT count(*) FROM {dst}), (SELECT count(*) FROM {child})")), "3|2");
@@ -343,6 +343,7 @@ fn a_value_that_does_not_fit_is_named_and_leaves_the_target_as_it_was() {
             "CREATE TABLE {src} (id int, v {kind}); INSERT INTO {src} SELECT i, NULL FROM generate_series(1, 3) i WHERE {value} IS NOT NULL; \
              INSERT INTO {src} VALUES (4, {value}); CREATE TABLE {dst} (id int PRIMARY KEY, v {column}); INSERT INTO {dst} VALUES (99, {old})"
         ));
+        let before = psql(&format!("SELECT * FROM {dst}"));
         for load in ["{mode: append}", "{mode: upsert, upsert_keys: [id]}"] {
             let ran = run(&system, &src, &dst, load).exits(1);
             let error = ran.stream("s")["error"].clone();
@@ -350,11 +351,7 @@ fn a_value_that_does_not_fit_is_named_and_leaves_the_target_as_it_was() {
             let kinds = ["loader", "validation", "schema", "type mapping"];
             assert!(kinds.iter().any(|kind| error["kind"] == *kind), "{column}: {error}");
             assert!(named.iter().all(|name| report.contains(name)), "{column} {load}: {report}");
-            assert_eq!(
-                psql(&format!("SELECT * FROM {dst}")),
-                format!("99|{}", old.trim_matches('\'')),
-                "{column} {load}"
-            );
+            assert_eq!(psql(&format!("SELECT * FROM {dst}")), before, "{column} {load}");
         }
     }
 }
@@ -371,7 +368,7 @@ fn a_user_who_may_only_insert_appends() {
     let url = env("DXT_TEST_PG_URL").replace("dxt:", &format!("{s}_writer:"));
     let yaml = copy(&url, &src, &dst, "    load: {mode: append}\n");
     system.project.write("p.yaml", &yaml);
-    let ran = system.project.dxt(&["run", "p.yaml"]).exits(0);
+    let ran = system.project.dxt(&["run", "p.yaml", "--verbose"]).exits(0);
     assert!(ran.err.contains("the sequence stays where it is"), "{}", ran.err);
     assert_eq!(psql(&format!("SELECT * FROM {dst}")), "5|a");
     let incremental = "    extract: {mode: incremental, watermark_field: id}\n    load: {mode: append}\n";
