@@ -250,7 +250,8 @@ pub struct LoadSpec {
     pub mode: LoadMode,
     /// The columns of the batches that come, in order, named and typed as the target holds them.
     pub schema: DxtSchema,
-    /// Target columns that name a row; the primary key of a target that is created.
+    /// Target columns that name a row: of an upsert, and of a replace where it is told; the primary key of a target that
+    /// is created.
     pub keys: Vec<String>,
     /// The target column whose greatest value wins among rows of one key.
     pub watermark: Option<String>,

@@ -1,4 +1,5 @@
-//! The primary key of a target that is created: `upsert_keys`, or what `load: {options: {primary_key: …}}` says.
+//! The primary key of a target that is created: `upsert_keys` of an upsert or a replace, or what
+//! `load: {options: {primary_key: …}}` says.
 
 use serde_json::Value;
 
