@@ -66,6 +66,7 @@ fn table(result: &RunResult) -> String {
             s.rows_written.to_string(),
             s.rows_updated.to_string(),
             s.rows_unchanged.to_string(),
+            s.rows_deleted.to_string(),
             print::bytes(s.bytes),
             format!("{:.2}", s.extract_seconds),
             format!("{:.2}", s.load_seconds),
@@ -80,6 +81,7 @@ fn table(result: &RunResult) -> String {
         "written",
         "updated",
         "unchanged",
+        "deleted",
         "size",
         "extract s",
         "load s",
@@ -87,5 +89,5 @@ fn table(result: &RunResult) -> String {
     ];
     let rows = result.streams.iter().map(row).collect();
     let summary = format!("{} in {:.2} s, run {}\n", result.pipeline, result.seconds, result.run_id);
-    print::table(&header, rows, &header[2..10]) + &summary
+    print::table(&header, rows, &header[2..11]) + &summary
 }

@@ -278,7 +278,8 @@ pub struct LoadSpec {
     pub mode: LoadMode,
     /// The columns of the batches that come, in order, named and typed as the target holds them.
     pub schema: DxtSchema,
-    /// Target columns that name a row; the primary key of a target that is created.
+    /// Target columns that name a row: of an upsert, and of a replace where it is told; the primary key of a target that
+    /// is created.
     pub keys: Vec<String>,
     /// The target column whose greatest value wins among rows of one key.
     pub watermark: Option<String>,
@@ -304,6 +305,9 @@ pub struct LoadCounts {
     pub unchanged: u64,
     /// Rows of a key that another row of this load has won by its watermark.
     pub dropped: u64,
+    /// Rows of the target that a replace deleted. One that empties the target as a whole (TRUNCATE, another table or
+    /// file in its place) does not count them.
+    pub deleted: u64,
     /// Bytes written, where the target can tell.
     pub bytes: u64,
 }

@@ -79,6 +79,12 @@ impl<'a> OptionReader<'a> {
         })
     }
 
+    /// The value as it stands, for options with a shape of their own.
+    pub fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.insert(name);
+        self.options.get(name).filter(|value| !value.is_null())
+    }
+
     /// Checks that `options` holds nothing but these.
     ///
     /// # Errors

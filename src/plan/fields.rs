@@ -85,7 +85,8 @@ fn resolve_one(
         field.native = None;
     }
     field.dtype = dtype;
-    field.generated = false;
+    // A column that the source generates may be left out of a load as long as nobody has asked for it.
+    field.generated &= stream.fields.is_empty();
     field.has_default = false;
     if let Some(nullable) = spec.nullable {
         field.nullable = nullable;

@@ -1,4 +1,5 @@
-//! The primary key of a target that is created: `upsert_keys`, or what `load: {options: {primary_key: …}}` says.
+//! The primary key of a target that is created: `upsert_keys` of an upsert or a replace, or what
+//! `load: {options: {primary_key: …}}` says.
 
 use serde_json::Value;
 
@@ -29,6 +30,8 @@ pub fn fields(stream: &Stream, schema: &DxtSchema) -> Result<Vec<String>> {
     let ids: Vec<String> = match option {
         // The keys that rows are matched by have to be unique in any case.
         _ if stream.load.mode == LoadMode::Upsert => stream.load.upsert_keys.clone(),
+        // A replace by key is told so, too.
+        None | Some(Value::Null) if stream.load.mode == LoadMode::Replace => stream.load.upsert_keys.clone(),
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(word)) if word == "none" => Vec::new(),
         Some(Value::String(word)) if word == "source" => schema.primary_key.clone(),

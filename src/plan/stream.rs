@@ -167,13 +167,21 @@ pub fn load(
     let spec_of = |id: &str| stream.fields.iter().find(|f| f.id == id);
     let target_of = |id: &String| spec_of(id).map_or(id.as_str(), FieldSpec::target_name).to_string();
     let keys = primary_key::fields(stream, schema)?;
-    // A target that is there keeps its own key; only an upsert needs to know the rows'.
-    let known = stream.load.mode == LoadMode::Upsert || loader.existing().is_none();
+    // A target that is there keeps its own key; an upsert needs to know the rows', and a replace may be told.
+    let known = match stream.load.mode {
+        LoadMode::Upsert => true,
+        LoadMode::Replace => loader.existing().is_none() || keys == stream.load.upsert_keys,
+        LoadMode::Append => loader.existing().is_none(),
+    };
     let keys: Vec<String> = keys.iter().filter(|_| known).map(target_of).collect();
+    // Where everything is inferred, a column that both sides generate is left to the target.
+    let generates = |name: &str| loader.existing().and_then(|s| s.field(name)).is_some_and(|there| there.generated);
+    let left_out = |field: &DxtField| stream.fields.is_empty() && field.generated && generates(&field.name);
+    let fields: Vec<&DxtField> = schema.fields.iter().filter(|field| !left_out(field)).collect();
     let mut stored = Vec::new();
-    for field in &schema.fields {
+    for field in &fields {
         let spec = spec_of(&field.name);
-        let mut incoming = DxtField { name: target_of(&field.name), ..field.clone() };
+        let mut incoming = DxtField { name: target_of(&field.name), ..(*field).clone() };
         if keys.contains(&incoming.name) {
             incoming.nullable = false;
         }
@@ -212,7 +220,7 @@ pub fn load(
         options: primary_key::without(&stream.load.options),
     };
     loader.check(&spec).map_err(|e| e.context(doing()))?;
-    let columns = schema.fields.iter().map(|f| f.name.clone()).collect();
+    let columns = fields.iter().map(|f| f.name.clone()).collect();
     Ok(LoadPlan { loader, spec, columns })
 }
 

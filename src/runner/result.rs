@@ -74,6 +74,9 @@ pub struct StreamResult {
     pub rows_unchanged: u64,
     /// Rows that lost against another row of the same key.
     pub rows_dropped: u64,
+    /// Rows of the target that a replace deleted, where it does so row by row.
+    #[serde(default)]
+    pub rows_deleted: u64,
     /// Rows whose watermark is NULL, of an incremental extract.
     pub rows_null_watermark: u64,
     /// Bytes in the buffer, or written to the target where there is no buffer.
@@ -101,6 +104,7 @@ impl StreamResult {
             rows_updated: 0,
             rows_unchanged: 0,
             rows_dropped: 0,
+            rows_deleted: 0,
             rows_null_watermark: 0,
             bytes: 0,
             extract_seconds: 0.0,

@@ -232,6 +232,7 @@ impl Work<'_> {
         result.rows_updated = counts.updated;
         result.rows_unchanged = counts.unchanged;
         result.rows_dropped = counts.dropped;
+        result.rows_deleted = counts.deleted;
         if result.bytes == 0 {
             result.bytes = if counts.bytes > 0 { counts.bytes } else { observed.bytes };
         }

@@ -59,6 +59,7 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
             "extract_seconds",
             "load_seconds",
             "rows_buffered",
+            "rows_deleted",
             "rows_dropped",
             "rows_null_watermark",
             "rows_read",

@@ -8,6 +8,7 @@ mod incremental;
 mod object_store;
 mod postgres;
 mod postgres_connect;
+mod postgres_modes;
 mod postgres_parts;
 mod postgres_relay;
 mod quickstart;

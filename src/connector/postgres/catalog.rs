@@ -7,6 +7,8 @@ use tokio_postgres::types::FromSqlOwned;
 
 use super::client::Session;
 use super::dialect::PostgresDialect;
+use super::sequences::{self, Sequence};
+use super::swap::Swappable;
 use super::types::{PgType, SYSTEM};
 use crate::connector::sql::Dialect;
 use crate::connector::{Dataset, RelationInfo};
@@ -55,13 +57,17 @@ impl RelationKind {
     }
 }
 
-/// A foreign key of another table.
+/// A foreign key that refers to a table. `table` is quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) constraint: String,
     pub(super) table: String,
     /// Whether a DELETE here would delete or change rows there.
     pub(super) follows: bool,
+    /// Whether it is the table's own.
+    pub(super) own: bool,
+    /// Columns there and those here that they refer to.
+    pub(super) columns: Vec<(String, String)>,
 }
 
 /// A relation that exists.
@@ -79,6 +85,14 @@ pub(super) struct Relation {
     /// Columns of each unique index that `ON CONFLICT` can name.
     pub(super) unique: Vec<BTreeSet<String>>,
     pub(super) references: Vec<Reference>,
+    /// Those that its columns own.
+    pub(super) sequences: Vec<Sequence>,
+    /// The server's, such as 150004.
+    pub(super) version: i32,
+    /// Whether this user may lock other writers out.
+    pub(super) lockable: bool,
+    /// Where it was asked for, and it is a table of its own.
+    pub(super) swappable: Option<Swappable>,
 }
 
 impl Relation {
@@ -107,6 +121,10 @@ impl Relation {
             loose: BTreeSet::new(),
             unique: Vec::new(),
             references: Vec::new(),
+            sequences: Vec::new(),
+            version: get(row, 4)?,
+            lockable: get(row, 5)?,
+            swappable: None,
         };
         relation.columns(session, &doing).await?;
         relation.keys(session, &doing).await?;
@@ -143,10 +161,39 @@ impl Relation {
         }
         for row in session.rows(REFERENCES, &[&self.oid], doing).await? {
             let action: String = get(&row, 2)?;
-            let follows = !matches!(action.as_str(), "a" | "r");
-            self.references.push(Reference { constraint: get(&row, 0)?, table: get(&row, 1)?, follows });
+            let (there, here): (Vec<String>, Vec<String>) = (get(&row, 4)?, get(&row, 5)?);
+            self.references.push(Reference {
+                constraint: get(&row, 0)?,
+                table: get(&row, 1)?,
+                follows: !matches!(action.as_str(), "a" | "r"),
+                own: get(&row, 3)?,
+                columns: there.into_iter().zip(here).collect(),
+            });
         }
+        self.sequences = sequences::owned(session, self.oid, doing).await?;
         Ok(())
+    }
+
+    /// Asks as well whether another table could take its place.
+    pub(super) async fn with_swap(mut self, session: &Session) -> Result<Self> {
+        if self.kind == RelationKind::Table {
+            self.swappable = Some(Swappable::look(session, &self).await?);
+        }
+        Ok(self)
+    }
+
+    /// Foreign keys of other tables.
+    pub(super) fn referred(&self) -> impl Iterator<Item = &Reference> {
+        self.references.iter().filter(|reference| !reference.own)
+    }
+
+    /// The columns that name a row of a load with `loaded` columns: the primary key, else a unique one without NULLs.
+    pub(super) fn key(&self, loaded: &DxtSchema) -> Option<Vec<String>> {
+        let brought = |column: &String| loaded.field(column).is_some();
+        let filled = |column: &String| self.schema.field(column).is_some_and(|field| !field.nullable);
+        let primary = Some(&self.schema.primary_key).filter(|key| !key.is_empty() && key.iter().all(brought));
+        let unique = || self.unique.iter().find(|key| key.iter().all(brought) && key.iter().all(filled));
+        primary.cloned().or_else(|| unique().map(|key| key.iter().cloned().collect()))
     }
 }
 

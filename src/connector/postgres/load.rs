@@ -1,6 +1,7 @@
 //! One load in flight: a transaction on a connection of its own, which breaks off with it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -10,9 +11,12 @@ use futures::SinkExt;
 use super::catalog::{Relation, get};
 use super::client::Session;
 use super::codec::{BinaryEncoder, CopyEncoder, FrameWriter, TextEncoder, shorten};
+use super::config::Settings;
+use super::options::{LoadOptions, ReplaceStrategy};
+use super::patience::{Patience, bound};
 use super::sink::{check, greatest};
-use super::statements::{BEGIN, Plan};
-use super::upsert::{Merge, Upsert};
+use super::statements::{BEGIN, Plan, Way, turn};
+use super::upsert::{DEFERRED, Gone, Merge, Upsert};
 use super::watch::CopyIn;
 use crate::connector::{Load, LoadCounts, LoadSpec};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +30,7 @@ pub(super) struct PostgresLoad {
     /// The target with its connection, for errors.
     label: String,
     session: Session,
+    patience: Patience,
     plan: Plan,
     encoder: Box<dyn CopyEncoder>,
     /// `None` once it is finished.
@@ -36,37 +41,52 @@ pub(super) struct PostgresLoad {
 }
 
 impl PostgresLoad {
-    /// Begins the transaction, takes the lock, looks again at what may have changed, and starts the COPY.
+    /// Begins the transaction, takes the locks, looks again at what may have changed, and starts the COPY.
     pub(super) async fn begin(
         session: Session,
         label: &str,
         name: &RelationName,
-        database: &str,
+        settings: &Arc<Settings>,
         spec: &LoadSpec,
         relayed: bool,
     ) -> Result<Self> {
+        let options = LoadOptions::read(&spec.options)?;
         session.run(BEGIN, "beginning the transaction").await?;
-        let mut relation = Relation::find(&session, name, database).await?;
-        check(relation.as_ref(), spec)?;
-        let mut plan = Plan::new(name, relation.as_ref(), spec)?;
-        if let Some(lock) = &plan.lock {
-            session.run(lock, "locking the target").await?;
-            relation = Relation::find(&session, name, database).await?;
+        session.run(&bound(options.lock_timeout), "bounding the wait for locks").await?;
+        let patience = Patience::new(settings.clone(), &session).await?;
+        let doing = "waiting for other loads of the target";
+        patience.wait(doing, session.run(&turn(name), doing)).await?;
+        let look = async || {
+            let found = Relation::find(&session, name, &settings.database).await?;
+            let relation = match found {
+                Some(relation) if options.replace == ReplaceStrategy::Swap => Some(relation.with_swap(&session).await?),
+                found => found,
+            };
             check(relation.as_ref(), spec)?;
-            plan = Plan::new(name, relation.as_ref(), spec)?;
+            let plan = Plan::new(name, relation.as_ref(), spec)?;
+            Ok::<_, Error>((relation, plan))
+        };
+        let (mut relation, mut plan) = look().await?;
+        if let Some(lock) = &plan.lock {
+            let doing = "locking the target";
+            patience.wait(doing, session.run(lock, doing)).await?;
+            (relation, plan) = look().await?;
         }
         if let Some(create) = &plan.create {
             session.run(create, "creating the target").await?;
         }
         expect_watermark(&session, relation.as_ref(), spec).await?;
-        for sql in &plan.empty {
-            session.run(sql, "emptying the target").await?;
-        }
-        if !plan.empty.is_empty() {
-            expect_empty(&session, &plan.left).await?;
-        }
-        if let Some(upsert) = &plan.upsert {
-            session.run(&upsert.stage, "making the staging table").await?;
+        let mut counts = LoadCounts::default();
+        match &plan.way {
+            Way::Append => {}
+            Way::Empty { empty, left } => {
+                for sql in empty {
+                    counts.deleted += session.execute(sql, "emptying the target").await?;
+                }
+                expect_empty(&session, left).await?;
+            }
+            Way::Merge(upsert) => session.run(&upsert.stage, "making the staging table").await?,
+            Way::Swap(swap) => swap.make(&session).await?,
         }
         // A target's own types say more of its limits than the load's: `varchar(20)`.
         let fields: Vec<_> = spec
@@ -86,11 +106,12 @@ impl PostgresLoad {
         Ok(Self {
             label: label.to_string(),
             session,
+            patience,
             plan,
             encoder,
             copy: Some(Box::pin(copy)),
             buffer: BytesMut::with_capacity(2 * PIECE),
-            counts: LoadCounts::default(),
+            counts,
             sealed: false,
         })
     }
@@ -138,9 +159,24 @@ impl PostgresLoad {
             Err(e) => return Err(self.session.failed("COPY", e).await),
         };
         same("the server took", taken, self.counts.staged)?;
-        match &self.plan.upsert {
-            None => self.counts.inserted = taken,
-            Some(upsert) => merge(&self.session, upsert, &mut self.counts).await?,
+        match &self.plan.way {
+            Way::Append | Way::Empty { .. } => self.counts.inserted = taken,
+            Way::Merge(upsert) => {
+                let merged = merge(&self.session, upsert, &mut self.counts);
+                self.patience.wait("the merge", merged).await?;
+            }
+            Way::Swap(swap) => {
+                self.counts.inserted = taken;
+                swap.place(&self.session, &self.patience).await?;
+            }
+        }
+        for sql in &self.plan.finish {
+            self.session.run(sql, "making the key and indexes of the target").await?;
+        }
+        if self.counts.staged > 0 {
+            for sequence in &self.plan.sequences {
+                sequence.run(&self.session).await?;
+            }
         }
         // What is deferred to the commit would fail there; here the counts are not out yet.
         self.session.run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints").await?;
@@ -201,6 +237,9 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
         let hint = "make `upsert_keys` name one row of the target, and a unique index on them";
         refuse_keys(session, ambiguous, "several rows of the target share it", hint).await?;
     }
+    if let Some(gone) = &upsert.gone {
+        counts.deleted = delete_gone(session, gone).await?;
+    }
     counts.unchanged = session.execute(&upsert.unchanged, "comparing with the target").await?;
     let rows = session.rows(&upsert.matched, &[], "counting").await?;
     let Some(row) = rows.first() else {
@@ -210,7 +249,9 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
     let (left, matched) = (number(0)?, number(1)?);
     same("staged are", left + counts.unchanged + counts.dropped, counts.staged)?;
     match &upsert.merge {
-        Merge::Conflict(sql) => same("the upsert wrote", session.execute(sql, "upserting").await?, left)?,
+        Merge::Conflict(sql) | Merge::Merge(sql) => {
+            same("the upsert wrote", session.execute(sql, "upserting").await?, left)?;
+        }
         Merge::UpdateInsert { update, insert } => {
             if let Some(update) = update {
                 same("the update wrote", session.execute(update, "updating").await?, matched)?;
@@ -220,6 +261,24 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
     }
     (counts.inserted, counts.updated) = (left - matched, matched);
     Ok(())
+}
+
+/// Deletes the rows that the load did not bring, and counts them.
+async fn delete_gone(session: &Session, gone: &Gone) -> Result<u64> {
+    session.run(DEFERRED, "deferring constraints").await?;
+    let rows: i64 = session.value(&gone.count, &[], "counting what the load did not bring").await?;
+    let rows = u64::try_from(rows).unwrap_or_default();
+    if rows == 0 {
+        return Ok(0);
+    }
+    for (key, sql) in &gone.cascades {
+        let why =
+            format!("the load did not bring it, and deleting it would delete or change rows by the foreign key {key}");
+        refuse_keys(session, sql, &why, "delete those rows first, or use `mode: upsert`").await?;
+    }
+    let deleted = session.execute(&gone.delete, "deleting what the load did not bring").await?;
+    same("the DELETE took", deleted, rows)?;
+    Ok(rows)
 }
 
 async fn null_keys(session: &Session, upsert: &Upsert) -> Result<()> {

@@ -1,11 +1,15 @@
 //! PostgreSQL: tables, views and SQL as sources; tables as targets.
 //!
 //! A scan is one binary COPY, or several that read `parts` of a table under one `snapshot`, decoded straight into Arrow
-//! (`codec`); a load is one transaction around one COPY, into the target itself or, for an upsert, into a staging table
-//! that is then merged.
+//! (`codec`); a load is one transaction around one COPY, into the target itself, into a staging table that is then merged,
+//! or into a table that takes the target's place. What a load may be told beyond its mode stands in `options.rs`.
 //!
 //! A connection is made by `connect` from what `config`, `url` and `passfile` found, by `tls` as `sslmode` has it; `watch`
 //! tells a server that works for long from one that is lost. `PGSERVICE` is not read.
+//!
+//! Loads of dxt into one table wait for each other by an advisory lock on its name. Other writers are locked out by SHARE
+//! ROW EXCLUSIVE where the user may (it takes UPDATE, DELETE or TRUNCATE on the table); a user with INSERT alone appends
+//! beside them.
 
 mod catalog;
 mod client;
@@ -15,13 +19,17 @@ mod connect;
 mod dialect;
 mod error;
 mod load;
+mod options;
 mod parts;
 mod passfile;
+mod patience;
 mod relay;
+mod sequences;
 mod sink;
 mod snapshot;
 mod source;
 mod statements;
+mod swap;
 mod tls;
 mod types;
 mod upsert;
@@ -122,7 +130,7 @@ impl Connector for PostgresConnector {
 
     fn check_target(&self, options: &Options, load: &Options) -> Result<()> {
         OptionReader::new(options, "target options of PostgreSQL").finish()?;
-        statements::options(load).map(|_| ())
+        options::LoadOptions::read(load).map(|_| ())
     }
 
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>> {

@@ -54,7 +54,10 @@ impl PostgresLoader {
             check_name(part)?;
         }
         let session = Session::open(&settings, ErrorKind::Loader).await?;
-        let relation = Relation::find(&session, name, &settings.database).await?;
+        let relation = match Relation::find(&session, name, &settings.database).await? {
+            Some(relation) => Some(relation.with_swap(&session).await?),
+            None => None,
+        };
         let name = match &relation {
             Some(relation) => relation.name.clone(),
             None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
@@ -161,7 +164,7 @@ impl Loader for PostgresLoader {
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
         let database = database(&session).await.map_err(|e| self.during(e))?;
-        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings.database, spec, self.relayed);
+        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings, spec, self.relayed);
         let load = load.await.map_err(|e| self.during(e))?;
         Ok(Box::new(Announced { load, database, commits: self.commits.clone() }))
     }

@@ -1,104 +1,131 @@
 //! The statements of a load, made before it begins: what `explain` shows is what is sent.
 
+use std::collections::BTreeSet;
+
 use super::catalog::Relation;
-use super::dialect::PostgresDialect;
+use super::dialect::{PostgresDialect, quote_text};
+use super::options::{LoadOptions, ReplaceStrategy};
+use super::patience::bound;
+use super::sequences::{Move, moves};
+use super::swap::Swap;
 use super::types::{PgType, PostgresTypes};
-use super::upsert::{Merge, STAGED, Upsert};
+use super::upsert::{DEFERRED, STAGED, Upsert};
 use crate::connector::sql::Dialect;
 use crate::connector::{LoadSpec, TypeMapper};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtField, LoadMode, OptionReader, Options, RelationName, nearest};
+use crate::model::{DxtField, LoadMode, RelationName, nearest};
 
 const WATERMARK: &str = include_str!("../../../sql/postgres/watermark.sql");
 
 /// How every load begins. Each statement sees what was committed before it, so that what is asked after the lock holds.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// How a replace empties its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReplaceStrategy {
-    Truncate,
-    Delete,
-}
+/// The first part of the advisory locks that loads take: `dxt` as a number. `pg_locks` shows it as `classid`.
+const TURN: i32 = 0x64_78_74;
 
-/// Reads the loader's options: `replace_strategy`.
-pub(super) fn options(options: &Options) -> Result<ReplaceStrategy> {
-    let mut reader = OptionReader::new(options, "load options of PostgreSQL");
-    let strategy = match reader.string("replace_strategy")?.as_deref() {
-        None | Some("truncate") => ReplaceStrategy::Truncate,
-        Some("delete") => ReplaceStrategy::Delete,
-        Some(other) => {
-            let what = format!("load options of PostgreSQL: replace_strategy must be truncate or delete, not {other}");
-            let error = Error::new(ErrorKind::Configuration, what);
-            return Err(match nearest(other, &["truncate", "delete"]) {
-                Some(name) => error.with_hint(format!("did you mean {name}?")),
-                None => error,
-            });
-        }
-    };
-    reader.finish()?;
-    Ok(strategy)
+/// Waits for other loads into a table of this name, also where it does not exist yet or another takes its place; they
+/// wait for the end of this one.
+pub(super) fn turn(target: &RelationName) -> String {
+    // A name of the catalog has no NUL.
+    let name = quote_text(&PostgresDialect::default().relation(target)).unwrap_or_default();
+    format!("SELECT pg_catalog.pg_advisory_xact_lock({TURN}, pg_catalog.hashtext({name}))")
 }
 
 /// All statements of one load between BEGIN and COMMIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
+    /// Bounds the waiting for locks.
+    pub(super) bound: String,
+    /// Keeps other loads of dxt out.
+    pub(super) turn: String,
     /// Where the target does not exist.
     pub(super) create: Option<String>,
     /// Where it does.
     pub(super) lock: Option<String>,
-    /// What empties it.
-    pub(super) empty: Vec<String>,
-    /// Asks whether it has rows.
-    pub(super) left: String,
+    pub(super) way: Way,
     pub(super) copy: String,
-    pub(super) upsert: Option<Upsert>,
+    /// The key and the indexes of a target that is created, once it has its rows.
+    pub(super) finish: Vec<String>,
+    pub(super) sequences: Vec<Move>,
+}
+
+/// The way of the rows into the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Straight in.
+    Append,
+    /// Straight in, when the old rows are out.
+    Empty {
+        empty: Vec<String>,
+        /// Asks whether rows are left.
+        left: String,
+    },
+    /// By a staging table and keys.
+    Merge(Box<Upsert>),
+    /// By a table of their own.
+    Swap(Box<Swap>),
 }
 
 impl Plan {
     /// The plan of a load into `target`, which is `relation` where it exists.
     ///
     /// # Errors
-    /// Configuration: the load's options. Loader: other tables' rows would go with those that a replace deletes.
+    /// Configuration: the load's options. Loader: other tables' rows would go with those that a replace deletes, or the
+    /// strategy does not fit the target.
     pub(super) fn new(target: &RelationName, relation: Option<&Relation>, spec: &LoadSpec) -> Result<Self> {
-        let strategy = options(&spec.options)?;
+        let options = LoadOptions::read(&spec.options)?;
         let name = PostgresDialect::default().relation(target);
-        let empty = match relation {
-            Some(relation) if spec.mode == LoadMode::Replace => empty(&name, relation, strategy)?,
-            _ => Vec::new(),
+        let way = match (spec.mode, relation) {
+            (LoadMode::Upsert, _) => Way::Merge(Box::new(Upsert::new(&name, relation, spec, &spec.keys, false))),
+            (LoadMode::Replace, Some(relation)) => replace(&name, relation, spec, options.replace)?,
+            _ => Way::Append,
         };
-        let mode = if truncates(&empty) { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
-        let into = if spec.mode == LoadMode::Upsert { STAGED } else { &name };
+        let into = match &way {
+            Way::Append | Way::Empty { .. } => name.as_str(),
+            Way::Merge(_) => STAGED,
+            Way::Swap(swap) => &swap.aside,
+        };
         let columns = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
-            create: relation.is_none().then(|| create(&name, spec)).transpose()?,
-            lock: relation.map(|_| format!("LOCK TABLE {name} IN {mode} MODE")),
-            empty,
-            left: format!("SELECT EXISTS (SELECT FROM {name})"),
+            bound: bound(options.lock_timeout),
+            turn: turn(target),
+            create: relation.is_none().then(|| create(&name, spec, &options)).transpose()?,
+            lock: relation.map(|relation| format!("LOCK TABLE {name} IN {} MODE", mode(&way, relation))),
             copy: format!("COPY {into} ({columns}) FROM STDIN"),
-            upsert: (spec.mode == LoadMode::Upsert).then(|| Upsert::new(&name, relation, spec)),
+            finish: finish(target, spec, &options, relation.is_none())?,
+            sequences: relation.map(|relation| moves(&name, relation, spec)).unwrap_or_default(),
+            way,
         })
     }
 
     /// Whether it keeps others from reading the target.
     pub(super) fn locks_out(&self) -> bool {
-        truncates(&self.empty)
+        match &self.way {
+            Way::Empty { empty, .. } => truncates(empty),
+            Way::Swap(_) => true,
+            _ => false,
+        }
     }
 
     /// For people, in order.
     pub(super) fn statements(&self) -> Vec<String> {
-        let mut all = vec![BEGIN.to_string()];
-        all.extend(self.create.iter().chain(&self.lock).chain(&self.empty).cloned());
-        all.extend(self.upsert.iter().map(|upsert| upsert.stage.clone()));
-        all.push(self.copy.clone());
-        if let Some(upsert) = &self.upsert {
-            all.extend(upsert.losers.iter().cloned());
-            all.push(upsert.unchanged.clone());
-            match &upsert.merge {
-                Merge::Conflict(merge) => all.push(merge.clone()),
-                Merge::UpdateInsert { update, insert } => all.extend(update.iter().chain([insert]).cloned()),
-            }
+        let mut all = vec![BEGIN.to_string(), self.bound.clone(), self.turn.clone()];
+        all.extend(self.lock.iter().chain(&self.create).cloned());
+        match &self.way {
+            Way::Append => {}
+            Way::Empty { empty, .. } => all.extend(empty.iter().cloned()),
+            Way::Merge(upsert) => all.push(upsert.stage.clone()),
+            Way::Swap(swap) => all.extend(swap.make.iter().cloned()),
         }
+        all.push(self.copy.clone());
+        match &self.way {
+            Way::Append | Way::Empty { .. } => {}
+            Way::Merge(upsert) => all.extend(upsert.statements()),
+            Way::Swap(swap) => all.extend(swap.build.iter().chain(&swap.place).cloned()),
+        }
+        all.extend(self.finish.iter().cloned());
+        all.extend(self.sequences.iter().flat_map(Move::statements));
+        all.push("SET CONSTRAINTS ALL IMMEDIATE".into());
         all.push("COMMIT".into());
         all
     }
@@ -108,40 +135,126 @@ fn truncates(empty: &[String]) -> bool {
     empty.iter().any(|sql| sql.starts_with("TRUNCATE"))
 }
 
-/// TRUNCATE where no other table refers to the target, as it is refused otherwise.
-fn empty(name: &str, relation: &Relation, strategy: ReplaceStrategy) -> Result<Vec<String>> {
-    if strategy == ReplaceStrategy::Truncate && relation.references.is_empty() {
-        return Ok(vec![format!("TRUNCATE TABLE {name}")]);
+/// The lock that keeps other writers out, and readers where they would see what they must not.
+fn mode(way: &Way, relation: &Relation) -> &'static str {
+    match way {
+        Way::Empty { empty, .. } if truncates(empty) => "ACCESS EXCLUSIVE",
+        // A row that refers to one that goes could come between the question and the DELETE.
+        Way::Merge(upsert) if upsert.gone.as_ref().is_some_and(|gone| !gone.cascades.is_empty()) => "EXCLUSIVE",
+        // What every writer takes: the server gives no more to one who may only INSERT.
+        Way::Append if !relation.lockable => "ROW EXCLUSIVE",
+        _ => "SHARE ROW EXCLUSIVE",
     }
-    if let Some(reference) = relation.references.iter().find(|reference| reference.follows) {
+}
+
+/// TRUNCATE where no other table refers to the target, as it is refused otherwise; then by keys, where there are some.
+fn replace(name: &str, relation: &Relation, spec: &LoadSpec, strategy: ReplaceStrategy) -> Result<Way> {
+    let keyed = |key: &[String]| Way::Merge(Box::new(Upsert::new(name, Some(relation), spec, key, true)));
+    let left = format!("SELECT EXISTS (SELECT FROM {name})");
+    match strategy {
+        ReplaceStrategy::Truncate if relation.referred().next().is_none() => {
+            return Ok(Way::Empty { empty: vec![format!("TRUNCATE TABLE {name}")], left });
+        }
+        ReplaceStrategy::Truncate => {
+            if let Ok(key) = difference_key(relation, spec) {
+                return Ok(keyed(&key));
+            }
+        }
+        ReplaceStrategy::Keyed => return Ok(keyed(&difference_key(relation, spec)?)),
+        ReplaceStrategy::Swap => return Ok(Way::Swap(Box::new(Swap::new(relation)?))),
+        ReplaceStrategy::Delete => {}
+    }
+    if let Some(reference) = relation.referred().find(|reference| reference.follows) {
         let what = format!(
             "replacing {} would delete or change rows of {} by its foreign key {}",
             relation.name, reference.table, reference.constraint
         );
         let error = Error::new(ErrorKind::Loader, what);
-        return Err(error.with_hint("use `mode: upsert`, or make the foreign key ON DELETE NO ACTION"));
+        return Err(error.with_hint(
+            "use `mode: upsert`, or `replace_strategy: keyed`, which deletes only rows that the load did not bring",
+        ));
     }
-    let mut statements = Vec::new();
-    if !relation.references.is_empty() {
+    let mut empty = Vec::new();
+    if relation.referred().next().is_some() {
         // Deferrable keys may then refer again to what the load brings; the others fail at the DELETE.
-        statements.push("SET CONSTRAINTS ALL DEFERRED".to_string());
+        empty.push(DEFERRED.to_string());
     }
-    statements.push(format!("DELETE FROM {name}"));
-    Ok(statements)
+    empty.push(format!("DELETE FROM {name}"));
+    Ok(Way::Empty { empty, left })
 }
 
-fn create(name: &str, spec: &LoadSpec) -> Result<String> {
+/// The columns by which a replace tells which rows stay.
+fn difference_key(relation: &Relation, spec: &LoadSpec) -> Result<Vec<String>> {
+    let refused = |what: String, hint: &str| Err(Error::new(ErrorKind::Loader, what).with_hint(hint));
+    let key = match spec.keys.as_slice() {
+        [] => relation.key(&spec.schema),
+        named => {
+            let wanted: BTreeSet<&String> = named.iter().collect();
+            let is_key = |key: &mut dyn Iterator<Item = &String>| key.collect::<BTreeSet<_>>() == wanted;
+            if !is_key(&mut relation.schema.primary_key.iter())
+                && !relation.unique.iter().any(|k| is_key(&mut k.iter()))
+            {
+                let what = format!("no primary key or unique index of {} is on {}", relation.name, named.join(", "));
+                return refused(what, "name the columns of one in `upsert_keys`, or leave them out");
+            }
+            Some(named.to_vec())
+        }
+    };
+    let Some(key) = key else {
+        let what = format!("{} has no key among the columns of the load, by which to replace it", relation.name);
+        return refused(
+            what,
+            "make a primary key, name a unique one in `upsert_keys`, or take another replace_strategy",
+        );
+    };
+    let fixed =
+        spec.schema.fields.iter().find(|f| relation.always_identity.contains(&f.name) && !key.contains(&f.name));
+    if let Some(field) = fixed {
+        let what = format!("column {} is GENERATED ALWAYS AS IDENTITY and cannot be updated", field.name);
+        return refused(what, "leave it out of the stream's `fields`, or take another replace_strategy");
+    }
+    Ok(key)
+}
+
+fn create(name: &str, spec: &LoadSpec, options: &LoadOptions) -> Result<String> {
     let dialect = PostgresDialect::default();
-    let mut items = Vec::with_capacity(spec.schema.fields.len() + 1);
+    let mut items = Vec::with_capacity(spec.schema.fields.len());
     for field in &spec.schema.fields {
         let native = PostgresTypes.to_native(field)?;
         let not_null = if field.nullable { "" } else { " NOT NULL" };
         items.push(format!("{} {native}{not_null}", dialect.quote(&field.name)));
     }
+    let unlogged = if options.unlogged { "UNLOGGED " } else { "" };
+    Ok(format!("CREATE {unlogged}TABLE {name} ({})", items.join(", ")))
+}
+
+/// The key and indexes of a table that is created: faster made when the rows are in than kept while they come.
+fn finish(target: &RelationName, spec: &LoadSpec, options: &LoadOptions, created: bool) -> Result<Vec<String>> {
+    let dialect = PostgresDialect::default();
+    let name = dialect.relation(target);
+    let mut statements = Vec::new();
     if !spec.keys.is_empty() {
-        items.push(format!("PRIMARY KEY ({})", list(spec.keys.iter().map(String::as_str), "")));
+        let key = list(spec.keys.iter().map(String::as_str), "");
+        statements.push(format!("ALTER TABLE {name} ADD PRIMARY KEY ({key})"));
     }
-    Ok(format!("CREATE TABLE {name} ({})", items.join(", ")))
+    let known = spec.schema.names();
+    for index in &options.indexes {
+        // A misspelt column is an error with a target that is there, too.
+        if let Some(column) = index.columns.iter().find(|column| !known.contains(&column.as_str())) {
+            let error =
+                Error::new(ErrorKind::Schema, format!("an index is on {column}, which is no column of the load"));
+            return Err(match nearest(column, &known) {
+                Some(name) => error.with_hint(format!("did you mean {name}?")),
+                None => error.with_hint(format!("the columns are {}", known.join(", "))),
+            });
+        }
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        let named = index.name.as_ref().map(|name| format!("{} ", dialect.quote(name))).unwrap_or_default();
+        let method = index.method.map(|method| format!(" USING {method}")).unwrap_or_default();
+        let columns = list(index.columns.iter().map(String::as_str), "");
+        statements.push(format!("CREATE {unique}INDEX {named}ON {name}{method} ({columns})"));
+    }
+    Ok(if created { statements } else { Vec::new() })
 }
 
 /// A query for the greatest value of a column, and the field as which its result is read.
@@ -211,9 +324,8 @@ mod tests {
     use super::super::catalog::{Reference, RelationKind};
     use super::super::types::SYSTEM;
     use super::*;
-    use crate::model::{DxtSchema, DxtType};
+    use crate::model::{DxtSchema, DxtType, Options};
     use serde_json::json;
-    use std::collections::BTreeSet;
 
     fn schema() -> DxtSchema {
         DxtSchema::new(vec![
@@ -244,6 +356,10 @@ mod tests {
             loose: BTreeSet::new(),
             unique: vec![BTreeSet::from(["id".to_string()])],
             references: Vec::new(),
+            sequences: Vec::new(),
+            version: 150_004,
+            lockable: true,
+            swappable: None,
         }
     }
 
@@ -253,23 +369,22 @@ mod tests {
 
     fn statements(relation: Option<&Relation>, spec: &LoadSpec) -> Vec<String> {
         let all = Plan::new(&name(), relation, spec).unwrap().statements();
-        all[1..all.len() - 1].to_vec()
+        // Between what every load begins and ends with.
+        all[3..all.len() - 2].to_vec()
     }
 
     #[test]
     fn a_missing_target_is_created_and_not_locked() {
         let all = statements(None, &spec(LoadMode::Upsert));
-        assert_eq!(
-            all[0],
-            "CREATE TABLE \"public\".\"t\" (\"id\" bigint NOT NULL, \"na\"\"me\" character varying(20), \
-             PRIMARY KEY (\"id\"))"
-        );
+        let created = "CREATE TABLE \"public\".\"t\" (\"id\" bigint NOT NULL, \"na\"\"me\" character varying(20))";
+        assert_eq!(all[0], created);
+        assert_eq!(all.last().unwrap(), "ALTER TABLE \"public\".\"t\" ADD PRIMARY KEY (\"id\")");
         assert!(all.iter().all(|sql| !sql.starts_with("LOCK")));
     }
 
     #[test]
     fn a_replace_truncates_where_nothing_refers_to_the_target() {
-        let mut relation = relation();
+        let relation = relation();
         let all = statements(Some(&relation), &spec(LoadMode::Replace));
         assert_eq!(
             all[..2],
@@ -281,23 +396,67 @@ mod tests {
         let mut deleting = spec(LoadMode::Replace);
         deleting.options.insert("replace_strategy".into(), json!("delete"));
         assert_eq!(statements(Some(&relation), &deleting)[1], "DELETE FROM \"public\".\"t\"");
-        let reference = Reference { constraint: "fk".into(), table: "lines".into(), follows: false };
-        relation.references.push(reference);
+    }
+
+    fn referred(follows: bool) -> Relation {
+        let columns = vec![("t_id".to_string(), "id".to_string())];
+        let reference = Reference { constraint: "fk".into(), table: "lines".into(), follows, own: false, columns };
+        Relation { references: vec![reference], ..relation() }
+    }
+
+    #[test]
+    fn a_replace_goes_by_keys_where_other_tables_refer_to_the_target() {
+        let mut relation = referred(false);
+        relation.schema.primary_key = vec!["id".into()];
         let all = statements(Some(&relation), &spec(LoadMode::Replace));
-        assert_eq!(all[1..3], ["SET CONSTRAINTS ALL DEFERRED".to_string(), "DELETE FROM \"public\".\"t\"".into()]);
+        assert!(all[0].contains("SHARE ROW EXCLUSIVE"), "{all:?}");
+        assert!(all[1].starts_with("CREATE TEMPORARY TABLE"), "{all:?}");
+        assert!(all.iter().any(|sql| sql.starts_with("DELETE FROM \"public\".\"t\" AS t WHERE NOT EXISTS")), "{all:?}");
+        let all =
+            statements(Some(&Relation { references: referred(true).references, ..relation }), &spec(LoadMode::Replace));
+        assert!(all[0].contains("IN EXCLUSIVE"), "{all:?}");
+    }
+
+    #[test]
+    fn without_a_key_it_deletes_unless_that_would_change_other_tables() {
+        let mut relation = Relation { unique: Vec::new(), ..referred(false) };
+        let all = statements(Some(&relation), &spec(LoadMode::Replace));
+        assert_eq!(all[1..3], [DEFERRED.to_string(), "DELETE FROM \"public\".\"t\"".into()]);
         relation.references[0].follows = true;
         let error = Plan::new(&name(), Some(&relation), &spec(LoadMode::Replace)).unwrap_err();
         assert!(error.message().contains("lines") && error.message().contains("fk"), "{error}");
     }
 
     #[test]
-    fn an_upsert_goes_by_the_unique_index_or_by_two_statements() {
+    fn who_may_only_insert_appends_under_the_lock_of_every_writer() {
+        let relation = Relation { lockable: false, ..relation() };
+        let all = statements(Some(&relation), &spec(LoadMode::Append));
+        assert!(all[0].contains("IN ROW EXCLUSIVE"), "{all:?}");
+    }
+
+    #[test]
+    fn indexes_are_made_where_the_table_is_and_their_columns_checked_in_any_case() {
+        let mut spec = spec(LoadMode::Append);
+        spec.options.insert("indexes".into(), json!([{"columns": ["id"], "unique": true, "method": "btree"}]));
+        let index = "CREATE UNIQUE INDEX ON \"public\".\"t\" USING btree (\"id\")";
+        assert_eq!(statements(None, &spec).last().unwrap(), index);
+        assert!(statements(Some(&relation()), &spec).iter().all(|sql| !sql.contains("INDEX")));
+        spec.options.insert("indexes".into(), json!(["idd"]));
+        let error = Plan::new(&name(), Some(&relation()), &spec).unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean id?"));
+    }
+
+    #[test]
+    fn an_upsert_goes_by_the_unique_index_or_merge_or_two_statements() {
         let mut relation = relation();
         let all = statements(Some(&relation), &spec(LoadMode::Upsert));
         let merge = all.last().unwrap();
         assert!(merge.contains("ON CONFLICT (\"id\") DO UPDATE SET \"id\" = EXCLUDED.\"id\""), "{merge}");
         assert!(all.iter().any(|sql| sql.starts_with("COPY pg_temp.dxt_stage (\"id\", \"na\"\"me\")")));
         relation.unique.clear();
+        let all = statements(Some(&relation), &spec(LoadMode::Upsert));
+        assert!(all.last().unwrap().starts_with("MERGE INTO"), "{all:?}");
+        relation.version = 140_000;
         let all = statements(Some(&relation), &spec(LoadMode::Upsert));
         assert!(all[all.len() - 2].starts_with("UPDATE") && all[all.len() - 1].starts_with("INSERT"), "{all:?}");
     }

@@ -1,8 +1,9 @@
-//! The statements of an upsert: stage, check the keys, drop what changes nothing, merge the rest.
+//! The statements of an upsert, and of a replace by key: stage, check the keys, delete what is gone where the load
+//! replaces, drop what changes nothing, merge the rest.
 
 use std::collections::BTreeSet;
 
-use super::catalog::Relation;
+use super::catalog::{Reference, Relation};
 use super::dialect::{PostgresDialect, quote_text};
 use super::statements::{list, ordered, render};
 use crate::connector::LoadSpec;
@@ -17,11 +18,18 @@ const AMBIGUOUS_KEYS: &str = include_str!("../../../sql/postgres/ambiguous_keys.
 const DROP_UNCHANGED: &str = include_str!("../../../sql/postgres/drop_unchanged.sql");
 const COUNT_MATCHED: &str = include_str!("../../../sql/postgres/count_matched.sql");
 const UPSERT: &str = include_str!("../../../sql/postgres/upsert.sql");
+const UPSERT_MERGE: &str = include_str!("../../../sql/postgres/upsert_merge.sql");
+const GONE_COUNT: &str = include_str!("../../../sql/postgres/gone_count.sql");
+const GONE_DELETE: &str = include_str!("../../../sql/postgres/gone_delete.sql");
+const GONE_CASCADE: &str = include_str!("../../../sql/postgres/gone_cascade.sql");
 const UPSERT_UPDATE: &str = include_str!("../../../sql/postgres/upsert_update.sql");
 const UPSERT_INSERT: &str = include_str!("../../../sql/postgres/upsert_insert.sql");
 
 /// The staging table, which `sql/postgres` names so throughout.
 pub(super) const STAGED: &str = "pg_temp.dxt_stage";
+
+/// Lets constraints that can be deferred wait for the end of the load.
+pub(super) const DEFERRED: &str = "SET CONSTRAINTS ALL DEFERRED";
 
 /// The statements around the staging table of an upsert, in the order in which they are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +44,8 @@ pub(super) struct Upsert {
     pub(super) losers: Option<String>,
     /// Where no unique index says that there are none.
     pub(super) ambiguous: Option<String>,
+    /// Where the load replaces the target's rows.
+    pub(super) gone: Option<Gone>,
     pub(super) unchanged: String,
     /// Rows left, and those of them that the target has by their key.
     pub(super) matched: String,
@@ -47,16 +57,37 @@ pub(super) struct Upsert {
 pub(super) enum Merge {
     /// By the unique index on the key.
     Conflict(String),
+    /// Without one, by MERGE, which the server has from 15 on.
+    Merge(String),
     /// By two statements under the lock; no update where the load has key columns only.
     UpdateInsert { update: Option<String>, insert: String },
 }
 
+/// The statements for the rows of the target that a load did not bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) count: String,
+    /// A foreign key for people, and what asks for rows that it would delete or change.
+    pub(super) cascades: Vec<(String, String)>,
+    pub(super) delete: String,
+}
+
+/// From here on there is MERGE.
+const MERGE_FROM: i32 = 150_000;
+
 impl Upsert {
-    /// The statements for `target`, which is `relation` where it exists.
-    pub(super) fn new(target: &str, relation: Option<&Relation>, spec: &LoadSpec) -> Self {
+    /// The statements for `target`, which is `relation` where it exists, by the columns `by`. A load that replaces
+    /// deletes what it did not bring.
+    pub(super) fn new(
+        target: &str,
+        relation: Option<&Relation>,
+        spec: &LoadSpec,
+        by: &[String],
+        replaces: bool,
+    ) -> Self {
         let dialect = PostgresDialect::default();
         let columns: Vec<&str> = spec.schema.fields.iter().map(|f| f.name.as_str()).collect();
-        let key_list: Vec<&str> = spec.keys.iter().map(String::as_str).collect();
+        let key_list: Vec<&str> = by.iter().map(String::as_str).collect();
         let always = |column: &str| relation.is_some_and(|r| r.always_identity.contains(column));
         // Keys are set as well: two that are equal may still be written differently (1.0 and 1.00).
         let only_keys = columns.iter().all(|column| key_list.contains(column));
@@ -88,10 +119,17 @@ impl Upsert {
             ("match", &matching),
             ("counts", &counts),
             ("same", &same),
-            ("shown", &shown(&key_list)),
+            ("shown", &shown(&key_list, "s")),
             ("order", order.as_deref().unwrap_or_default()),
             ("overriding", overriding),
             ("assignments", &each(&set, ", ", &|c| format!("{c} = s.{c}"))),
+            (
+                "matched",
+                &match set.is_empty() {
+                    true => "DO NOTHING".to_string(),
+                    false => format!("UPDATE SET {}", each(&set, ", ", &|c| format!("{c} = s.{c}"))),
+                },
+            ),
             (
                 "action",
                 &match set.is_empty() {
@@ -100,36 +138,75 @@ impl Upsert {
                 },
             ),
         ];
-        let wanted: BTreeSet<String> = spec.keys.iter().cloned().collect();
-        let unique = relation.is_none_or(|r| r.unique.contains(&wanted));
+        let wanted: BTreeSet<String> = by.iter().cloned().collect();
+        let unique = relation.is_some_and(|r| r.unique.contains(&wanted));
         let sql = |template| render(template, &values);
+        let cascade = |reference: &Reference| {
+            let on =
+                |(there, here): &(String, String)| format!("c.{} = t.{}", dialect.quote(there), dialect.quote(here));
+            let on = reference.columns.iter().map(on).collect::<Vec<_>>().join(" AND ");
+            let (shown, child) = (shown(&key_list, "t"), reference.table.as_str());
+            let values = [
+                ("target", target),
+                ("match", matching.as_str()),
+                ("shown", &shown),
+                ("child", child),
+                ("reference", &on),
+            ];
+            (format!("{} of {}", reference.constraint, reference.table), render(GONE_CASCADE, &values))
+        };
+        let following = relation.into_iter().flat_map(|r| &r.references).filter(|reference| reference.follows);
+        let gone = replaces.then(|| Gone {
+            count: sql(GONE_COUNT),
+            cascades: following.map(cascade).collect(),
+            delete: sql(GONE_DELETE),
+        });
         Self {
-            keys: spec.keys.clone(),
+            keys: by.to_vec(),
             stage: sql(STAGE),
             null_keys: sql(NULL_KEYS),
             duplicates: sql(DUPLICATES),
             tied: sql(TIED_KEYS),
             losers: order.is_some().then(|| sql(DROP_LOSERS)),
-            ambiguous: (!unique).then(|| sql(AMBIGUOUS_KEYS)),
+            ambiguous: (!unique && relation.is_some()).then(|| sql(AMBIGUOUS_KEYS)),
+            gone,
             unchanged: sql(DROP_UNCHANGED),
             matched: sql(COUNT_MATCHED),
-            merge: match unique {
-                true => Merge::Conflict(sql(UPSERT)),
-                false => Merge::UpdateInsert {
-                    update: (!set.is_empty()).then(|| sql(UPSERT_UPDATE)),
+            merge: match relation {
+                Some(_) if unique => Merge::Conflict(sql(UPSERT)),
+                Some(relation) if relation.version >= MERGE_FROM => Merge::Merge(sql(UPSERT_MERGE)),
+                relation => Merge::UpdateInsert {
+                    // A table that the load creates has no rows.
+                    update: (!set.is_empty() && relation.is_some()).then(|| sql(UPSERT_UPDATE)),
                     insert: sql(UPSERT_INSERT),
                 },
             },
         }
     }
+
+    /// What changes the target once all is staged, for people, in order.
+    pub(super) fn statements(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.losers.iter().cloned().collect();
+        if let Some(gone) = &self.gone {
+            all.push(DEFERRED.into());
+            all.extend(gone.cascades.iter().map(|(_, sql)| sql.clone()));
+            all.push(gone.delete.clone());
+        }
+        all.push(self.unchanged.clone());
+        match &self.merge {
+            Merge::Conflict(merge) | Merge::Merge(merge) => all.push(merge.clone()),
+            Merge::UpdateInsert { update, insert } => all.extend(update.iter().chain([insert]).cloned()),
+        }
+        all
+    }
 }
 
 /// An expression for a key as errors show it: `order_id=5, line=2`.
-fn shown(keys: &[&str]) -> String {
+fn shown(keys: &[&str], alias: &str) -> String {
     let dialect = PostgresDialect::default();
     let one = |key: &&str| {
         let label = quote_text(&format!("{key}=")).unwrap_or_else(|| "''".into());
-        format!("{label} || s.{}::text", dialect.quote(key))
+        format!("{label} || {alias}.{}::text", dialect.quote(key))
     };
     format!("concat_ws(', ', {})", keys.iter().map(one).collect::<Vec<_>>().join(", "))
 }

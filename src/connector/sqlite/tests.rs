@@ -141,7 +141,7 @@ fn people(rows: &[(Option<i64>, &str)]) -> RecordBatch {
 }
 
 fn counts(staged: u64, inserted: u64, updated: u64, unchanged: u64, dropped: u64) -> LoadCounts {
-    LoadCounts { staged, inserted, updated, unchanged, dropped, bytes: 0 }
+    LoadCounts { staged, inserted, updated, unchanged, dropped, ..LoadCounts::default() }
 }
 
 fn uncounted(counts: LoadCounts) -> LoadCounts {
