@@ -210,6 +210,13 @@ pub trait Loader: Debug + Send + Sync {
     /// Type mapping: the target cannot hold it.
     fn stored(&self, field: &DxtField, declared: Option<&str>) -> Result<DxtField>;
 
+    /// A column that is there as this load fills it: with the type to which the field's values are cast. Another than
+    /// that as which it is read only where it takes the field's values as they are.
+    fn filled(&self, field: &DxtField, column: DxtField) -> DxtField {
+        let _ = field;
+        column
+    }
+
     /// Checks what cannot wait for the load: that this target takes this load at all.
     ///
     /// # Errors

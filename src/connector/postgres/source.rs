@@ -32,7 +32,8 @@ impl PostgresExtractor {
     /// Looks at the source that a request names. Reads the catalog only; a query is prepared, not run.
     pub(super) async fn look(connection: &str, settings: Arc<Settings>, request: &ExtractRequest) -> Result<Self> {
         let session = Session::open(&settings, ErrorKind::Extractor).await?;
-        let (from_sql, label, mut schema, loose, table) = match &request.dataset {
+        let mut stored = false;
+        let (from_sql, label, mut schema, dialect, table) = match &request.dataset {
             Dataset::Relation(name) => {
                 let Some(relation) = Relation::find(&session, name, &settings.database).await? else {
                     return Err(catalog::missing(&session, name).await);
@@ -42,13 +43,16 @@ impl PostgresExtractor {
                 }
                 let from = PostgresDialect::default().relation(&relation.name);
                 let label = relation.name.to_string();
+                let dialect = PostgresDialect::new(relation.loose).printed(relation.printed);
+                // Functions of a view may go by the search path; what is stored does not.
+                stored = !matches!(relation.kind, RelationKind::View | RelationKind::Foreign);
                 let table = (relation.kind == RelationKind::Table).then_some(relation.name);
-                (from, label, relation.schema, relation.loose, table)
+                (from, label, relation.schema, dialect, table)
             }
             Dataset::Sql(sql) => {
                 let from = subquery(sql)?;
-                let (schema, loose) = catalog::describe(&session, &from).await?;
-                (from, "SQL".to_string(), schema, loose, None)
+                let (schema, dialect) = catalog::describe(&session, &from).await?;
+                (from, "SQL".to_string(), schema, dialect, None)
             }
             Dataset::Path(path) => {
                 let error = Error::new(ErrorKind::Extractor, format!("PostgreSQL has no files such as {path}"));
@@ -65,7 +69,8 @@ impl PostgresExtractor {
             reads: reads.iter().map(|name| settings.identity(name)).collect(),
             settings,
             label: format!("{connection}.{label}"),
-            dialect: PostgresDialect::new(loose),
+            dialect,
+            stored,
         };
         let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(provider) })
@@ -110,6 +115,8 @@ struct PostgresSource {
     settings: Arc<Settings>,
     label: String,
     dialect: PostgresDialect,
+    /// Whether nothing is computed to read it, so that the search path means nothing to it.
+    stored: bool,
     reads: Vec<String>,
 }
 
@@ -129,7 +136,7 @@ impl RemoteSource for PostgresSource {
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let decoder = CopyDecoder::new(&query.fields, query.batch_size).map_err(|e| e.context(&self.label))?;
         let schema = decoder.schema().clone();
-        let begin = Scan::Begin { settings: self.settings.clone(), sql: query.sql, decoder };
+        let begin = Scan::Begin { settings: self.settings.clone(), sql: query.sql, stored: self.stored, decoder };
         let label = self.label.clone();
         let batches = stream::try_unfold(begin, move |scan| {
             let label = label.clone();
@@ -144,7 +151,7 @@ impl RemoteSource for PostgresSource {
 
 /// A scan between two batches. Dropped before its end, it cancels the query with its session.
 enum Scan {
-    Begin { settings: Arc<Settings>, sql: String, decoder: CopyDecoder },
+    Begin { settings: Arc<Settings>, sql: String, stored: bool, decoder: CopyDecoder },
     Running(Box<Running>),
     Ended,
 }
@@ -158,7 +165,9 @@ struct Running {
 impl Scan {
     async fn next(self) -> Result<Option<(RecordBatch, Self)>> {
         let running = match self {
-            Self::Begin { settings, sql, decoder } => Box::new(Running::begin(&settings, &sql, decoder).await?),
+            Self::Begin { settings, sql, stored, decoder } => {
+                Box::new(Running::begin(&settings, &sql, stored, decoder).await?)
+            }
             Self::Running(running) => running,
             Self::Ended => return Ok(None),
         };
@@ -167,9 +176,13 @@ impl Scan {
 }
 
 impl Running {
-    async fn begin(settings: &Settings, sql: &str, decoder: CopyDecoder) -> Result<Self> {
+    async fn begin(settings: &Settings, sql: &str, stored: bool, decoder: CopyDecoder) -> Result<Self> {
         let session = Session::open(settings, ErrorKind::Extractor).await?;
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning to read").await?;
+        if stored {
+            // So that a regclass and the like are spelled with their schema: whoever reads them may have another path.
+            session.run("SET LOCAL search_path = pg_catalog", "beginning to read").await?;
+        }
         let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
         Ok(Self { session, copy: Box::pin(copy), decoder })
     }

@@ -242,6 +242,7 @@ mod tests {
             schema: schema(),
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
+            printed: BTreeSet::new(),
             unique: vec![BTreeSet::from(["id".to_string()])],
             references: Vec::new(),
         }

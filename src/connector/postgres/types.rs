@@ -41,6 +41,8 @@ pub(super) enum PgType {
 impl PgType {
     /// Reads a spelling: that of `format_type`, or one that people write (`varchar(20)`, `timestamptz`).
     pub(super) fn parse(native: &str) -> Self {
+        // So spelled where the search path has another type of the name before it.
+        let native = native.strip_prefix("pg_catalog.").unwrap_or(native);
         let Some((base, args)) = split(native) else {
             return Self::Other;
         };
@@ -140,6 +142,23 @@ fn split(native: &str) -> Option<(String, Vec<i64>)> {
     Some((words.join(" "), args.collect::<Option<_>>()?))
 }
 
+/// Whether `field` brings the text of a native type (it was read so, by `dtype: string`) and `column`, which is read as
+/// another type, takes that text as it is: the server neither rounds nor cuts it.
+pub(super) fn takes_text(field: &DxtField, column: &DxtField) -> bool {
+    if field.dtype != DxtType::String || column.dtype == DxtType::String {
+        return false;
+    }
+    let (Some(from), Some(to)) = (field.native_in(SYSTEM), column.native_in(SYSTEM)) else { return false };
+    match (PgType::parse(from), PgType::parse(to)) {
+        (PgType::Numeric(Some((_, from))), PgType::Numeric(Some((_, to)))) => from <= to,
+        (PgType::Time(from), PgType::Time(to))
+        | (PgType::Timestamp(from), PgType::Timestamp(to))
+        | (PgType::TimestampTz(from), PgType::TimestampTz(to)) => from <= to,
+        (PgType::Other, PgType::Other) => from == to,
+        (a, b) => a == b,
+    }
+}
+
 /// The decimal of a `numeric(p,s)`; `None` past 76 digits.
 fn decimal(precision: u16, scale: i16) -> Option<DxtType> {
     // A negative scale rounds to tens: those digits are still written. A scale past the precision is all fraction.
@@ -197,7 +216,9 @@ impl TypeMapper for PostgresTypes {
     }
 
     fn to_native(&self, field: &DxtField) -> Result<String> {
-        if let (Some(native), Some(_)) = (field.native_in(SYSTEM), PgType::of(field)) {
+        // A text with a native type is that type's own text, which a column of the type takes.
+        let kept = PgType::of(field).is_some() || field.dtype == DxtType::String;
+        if let Some(native) = field.native_in(SYSTEM).filter(|_| kept) {
             check_spelling(native)?;
             return Ok(native.to_string());
         }
@@ -294,6 +315,7 @@ mod tests {
 
     #[test]
     fn types_without_a_decoder_are_text() {
+        assert_eq!(PgType::parse("pg_catalog.text"), PgType::Text);
         for name in ["integer[]", "public.mood", "interval", "time with time zone", "\"integer\"", "money", "bit(3)"] {
             assert_eq!(dtype(name), "string", "{name}");
             assert!(!PgType::parse(name).is_binary(), "{name}");
@@ -308,6 +330,27 @@ mod tests {
         assert_eq!(native(cast), "bigint");
         let foreign = DxtField::new("a", DxtType::String).native("sqlite", "VARCHAR(20)");
         assert_eq!(native(foreign), "text");
+    }
+
+    #[test]
+    fn a_columns_own_text_keeps_its_type_and_fills_columns_that_hold_it() {
+        let text = |native: &str| DxtField::new("a", DxtType::String).native(SYSTEM, native);
+        let column = |native: &str| DxtField::new("a", PgType::parse(native).dtype()).native(SYSTEM, native);
+        assert_eq!(native(text("date")), "date");
+        for (from, to, taken) in [
+            ("date", "date", true),
+            ("timestamp(3) without time zone", "timestamp without time zone", true),
+            ("timestamp without time zone", "timestamp(3) without time zone", false),
+            ("timestamp with time zone", "timestamp without time zone", false),
+            ("numeric(10,2)", "numeric(12,4)", true),
+            ("numeric(10,2)", "numeric(12,1)", false),
+            ("integer", "bigint", false),
+            ("bytea", "bytea", true),
+        ] {
+            assert_eq!(takes_text(&text(from), &column(to)), taken, "{from} into {to}");
+        }
+        assert!(!takes_text(&DxtField::new("a", DxtType::String), &column("date")), "a text of unknown origin");
+        assert!(!takes_text(&column("date"), &column("date")), "a date is no text");
     }
 
     #[test]
