@@ -7,6 +7,7 @@ mod explain;
 mod incremental;
 mod object_store;
 mod postgres;
+mod postgres_types;
 mod quickstart;
 mod semantics;
 mod sqlite;
