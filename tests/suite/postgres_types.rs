@@ -1,8 +1,10 @@
 //! PostgreSQL's types: each goes through a Parquet buffer and back, and the server itself compares.
 
 mod cases;
+mod readable;
 
 use cases::{CASES, Case, TYPES, VECTORS};
+use readable::{READ, READABLE};
 
 use crate::support::{Kind, Ran, System, env, psql, python, sqlite3};
 
@@ -237,8 +239,17 @@ fn what_arrow_cannot_hold_names_column_value_and_the_way_out() {
         assert!(message.contains("column v") && message.contains(shown), "{native}: {error}");
         assert!(error["hint"].as_str().unwrap().contains("dtype: string"), "{native}: {error}");
         assert_eq!(psql(&format!("SELECT to_regclass('{dst}')")), "NULL");
-        system.project.run(&pipeline(&system, &stream("[id, {id: v, dtype: string}]"))).exits(0);
-        assert_eq!(differences(&src, &dst, &["v".into()]), [""; 0], "{native}");
+        let upsert = "[id, {id: v, dtype: string}]\n    load: {mode: upsert, upsert_keys: [id]}";
+        for counts in [[1, 1, 0, 0], [1, 0, 0, 1]] {
+            assert_eq!(
+                system.project.run(&pipeline(&system, &stream(upsert))).exits(0).counts("s"),
+                counts,
+                "{native}"
+            );
+            assert_eq!(differences(&src, &dst, &["v".into()]), [""; 0], "{native}");
+        }
+        let type_of = |t: &str| psql(&format!("SELECT pg_typeof(v)::text FROM {t}"));
+        assert_eq!(type_of(&dst), type_of(&src));
     }
 }
 
@@ -352,4 +363,60 @@ fn a_timeout_that_the_connection_itself_asks_for_holds() {
     let yaml = pipeline(&system, &[("s".into(), wait, system.sql_name("dst"), "[id, waited]".into())]);
     let ran = system.project.run(&yaml.replace(&system.connection(), &format!("'{url}'"))).exits(1);
     assert!(ran.out.contains("statement timeout"), "{}", ran.out);
+}
+
+#[test]
+fn sqlite_csv_json_and_parquet_get_readable_values() {
+    let (system, _) = prepared();
+    let table = system.sql_name("src");
+    let column =
+        |make: &dyn Fn(&readable::Readable) -> String| READABLE.iter().map(make).collect::<Vec<_>>().join(", ");
+    let names: Vec<String> = (0..READABLE.len()).map(|i| format!("c{i}")).collect();
+    let definitions: Vec<String> = names.iter().zip(READABLE).map(|(c, r)| format!("{c} {}", r.native)).collect();
+    psql(&within(
+        &system,
+        &format!(
+            "CREATE TABLE {table} ({}); INSERT INTO {table} VALUES ({}); INSERT INTO {table} VALUES ({})",
+            definitions.join(", "),
+            column(&|r| format!("({})::{}", r.value, r.native)),
+            column(&|_| "NULL".into()),
+        ),
+    ));
+    let mut yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: {}, lite: 'sqlite:///out.db', files: {{type: file, path: .}}}}\n\
+         source: {{connection: sys, value: '{table}'}}\nload: {{mode: replace}}\nstreams:\n",
+        system.connection()
+    );
+    for (id, target) in
+        [("sqlite", "lite, value: t"), ("csv", "files, value: out.csv"), ("json", "files, value: out.jsonl")]
+    {
+        yaml += &format!("  - {{id: {id}, target: {{connection: {target}}}}}\n");
+    }
+    yaml += "  - {id: parquet, target: {connection: files, value: out.parquet}}\n";
+    run(&system, &yaml);
+
+    let read = format!("import os\nos.chdir({:?})\n{READ}", system.project.root());
+    let read = python(&read, &[]);
+    assert_eq!(read.lines().count(), 3 * READABLE.len());
+    let mut wrong = Vec::new();
+    for line in read.lines() {
+        let parts: Vec<&str> = line.split('\t').collect();
+        let expected = &READABLE[parts[1][1..].parse::<usize>().unwrap()];
+        let text = within(&system, expected.text);
+        // JSON in JSON is an object, whose blanks are nobody's.
+        let same = parts[2] == text || (parts[0] == "json" && parts[2] == text.replace("  ", " "));
+        let typed = parts[0] != "parquet" || expected.arrow.split('|').any(|arrow| arrow == parts[4]);
+        if !same || !typed || parts[3] != "True" {
+            wrong.push(format!("{}: {line}", expected.native));
+        }
+    }
+    for (name, expected) in names.iter().zip(READABLE) {
+        let sql =
+            format!("SELECT quote({name}) FROM t WHERE c0 IS NOT NULL; SELECT quote({name}) FROM t WHERE c0 IS NULL");
+        let there = sqlite3(&system.project.path("out.db"), &sql);
+        if there != format!("{}\nNULL", within(&system, expected.sqlite)) {
+            wrong.push(format!("{}: sqlite: {there}", expected.native));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

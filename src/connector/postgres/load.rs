@@ -165,7 +165,8 @@ async fn expect_types(session: &Session, schema: &DxtSchema) -> Result<()> {
     let rows = session.rows(MISSING_TYPES, &[&names, &types], DOING).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (name, native): (String, String) = (get(row, 0)?, get(row, 1)?);
-    let error = Error::new(ErrorKind::TypeMapping, format!("column {name}: this database has no type {native}"));
+    let error =
+        Error::new(ErrorKind::TypeMapping, format!("column {name}: this database has no columns of a type {native}"));
     Err(error.with_hint(format!(
         "create the type {native} here (or its extension, in that schema), or give the field {name} `target: {{type: text}}`"
     )))
