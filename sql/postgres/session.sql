@@ -13,9 +13,9 @@ SET array_nulls = on;
 SET quote_all_identifiers = off;
 SET synchronize_seqscans = off;
 SET row_security = off;
--- Timeouts of a role or database are meant for people at a prompt; those that the connection's own options set stay.
+-- A role's or database's timeouts are meant for people at a prompt; those that the connection's own options set stay.
+-- How long a lock is waited for (lock_timeout) stays theirs to say, too.
 SELECT pg_catalog.set_config(name, '0', false)
 FROM pg_catalog.pg_settings
-WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
-               'transaction_timeout')
+WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
   AND source <> 'client';

@@ -210,11 +210,11 @@ pub trait Loader: Debug + Send + Sync {
     /// Type mapping: the target cannot hold it.
     fn stored(&self, field: &DxtField, declared: Option<&str>) -> Result<DxtField>;
 
-    /// A column that is there as this load fills it: with the type to which the field's values are cast. Another than
-    /// that as which it is read only where it takes the field's values as they are.
-    fn filled(&self, field: &DxtField, column: DxtField) -> DxtField {
+    /// How a load brings `field` into `column`, which the target has: the column, in another type where it takes values
+    /// of `field` that its own type in dxt does not hold.
+    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
         let _ = field;
-        column
+        column.clone()
     }
 
     /// Checks what cannot wait for the load: that this target takes this load at all.

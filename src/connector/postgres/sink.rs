@@ -12,11 +12,11 @@ use super::dialect::PostgresDialect;
 use super::load::PostgresLoad;
 use super::source::fetch;
 use super::statements::{Plan, watermark};
-use super::types::{PostgresTypes, SYSTEM, takes_text};
+use super::types::{PostgresTypes, SYSTEM, is_text_of};
 use crate::connector::sql::Dialect;
 use crate::connector::{Load, LoadSpec, Loader, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, RelationName, nearest};
+use crate::model::{DxtField, DxtSchema, LoadMode, RelationName, nearest};
 
 /// Bytes of a name; the server cuts what is longer.
 const NAME_BYTES: usize = 63;
@@ -97,16 +97,17 @@ impl Loader for PostgresLoader {
         };
         let stored = native.and_then(|native| {
             check_name(&field.name)?;
-            let stored = DxtField::new(&field.name, PostgresTypes.from_native(&native)?).native(SYSTEM, native);
-            Ok(self.filled(field, stored))
+            let dtype = PostgresTypes.from_native(&native)?;
+            let dtype = if is_text_of(field, &native) { field.dtype.clone() } else { dtype };
+            Ok(DxtField::new(&field.name, dtype).native(SYSTEM, native))
         });
         stored.map(|stored| stored.nullable(field.nullable)).map_err(|e| e.context(format!("field {}", field.name)))
     }
 
-    fn filled(&self, field: &DxtField, column: DxtField) -> DxtField {
-        match takes_text(field, &column) {
-            true => DxtField { dtype: DxtType::String, ..column },
-            false => column,
+    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
+        match column.native_in(SYSTEM) {
+            Some(native) if is_text_of(field, native) => DxtField { dtype: field.dtype.clone(), ..column.clone() },
+            _ => column.clone(),
         }
     }
 
@@ -238,8 +239,8 @@ fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
         let Some(column) = relation.schema.field(&field.name) else {
             continue;
         };
-        if field.dtype.to_arrow() != column.dtype.to_arrow() && !takes_text(field, column) {
-            let native = column.native_in(SYSTEM).unwrap_or_default();
+        let native = column.native_in(SYSTEM).unwrap_or_default();
+        if field.dtype.to_arrow() != column.dtype.to_arrow() && !is_text_of(field, native) {
             let what = format!("column {} of the target is {native}, and the load brings {}", field.name, field.dtype);
             return Err(schema(what).with_hint(format!("give the field `dtype: {}`", column.dtype.name())));
         }

@@ -142,20 +142,20 @@ fn split(native: &str) -> Option<(String, Vec<i64>)> {
     Some((words.join(" "), args.collect::<Option<_>>()?))
 }
 
-/// Whether `field` brings the text of a native type (it was read so, by `dtype: string`) and `column`, which is read as
-/// another type, takes that text as it is: the server neither rounds nor cuts it.
-pub(super) fn takes_text(field: &DxtField, column: &DxtField) -> bool {
-    if field.dtype != DxtType::String || column.dtype == DxtType::String {
+/// Whether a field brings the text of a column's own type, as a field that its source read with `dtype: string` does. The
+/// column takes all that it gave, as it neither rounds nor cuts it: infinities, 24:00, bounds of arrays.
+pub(super) fn is_text_of(field: &DxtField, native: &str) -> bool {
+    let column = PgType::parse(native);
+    if field.dtype != DxtType::String || column.dtype() == DxtType::String {
         return false;
     }
-    let (Some(from), Some(to)) = (field.native_in(SYSTEM), column.native_in(SYSTEM)) else { return false };
-    match (PgType::parse(from), PgType::parse(to)) {
-        (PgType::Numeric(Some((_, from))), PgType::Numeric(Some((_, to)))) => from <= to,
-        (PgType::Time(from), PgType::Time(to))
-        | (PgType::Timestamp(from), PgType::Timestamp(to))
-        | (PgType::TimestampTz(from), PgType::TimestampTz(to)) => from <= to,
-        (PgType::Other, PgType::Other) => from == to,
-        (a, b) => a == b,
+    let Some(own) = field.native_in(SYSTEM).map(PgType::parse) else { return false };
+    match (own, column) {
+        (PgType::Numeric(Some((_, own))), PgType::Numeric(Some((_, column)))) => own <= column,
+        (PgType::Time(own), PgType::Time(column))
+        | (PgType::Timestamp(own), PgType::Timestamp(column))
+        | (PgType::TimestampTz(own), PgType::TimestampTz(column)) => own <= column,
+        (own, column) => own == column,
     }
 }
 
@@ -247,9 +247,9 @@ impl TypeMapper for PostgresTypes {
     }
 
     fn to_native(&self, field: &DxtField) -> Result<String> {
-        // A text with a native type is that type's own text, which a column of the type takes.
-        let kept = PgType::of(field).is_some() || field.dtype == DxtType::String;
-        if let Some(native) = field.native_in(SYSTEM).filter(|_| kept) {
+        if let Some(native) = field.native_in(SYSTEM)
+            && (PgType::of(field).is_some() || is_text_of(field, native))
+        {
             check_spelling(native)?;
             return Ok(native.to_string());
         }
@@ -366,7 +366,6 @@ mod tests {
     #[test]
     fn a_columns_own_text_keeps_its_type_and_fills_columns_that_hold_it() {
         let text = |native: &str| DxtField::new("a", DxtType::String).native(SYSTEM, native);
-        let column = |native: &str| DxtField::new("a", PgType::parse(native).dtype()).native(SYSTEM, native);
         assert_eq!(native(text("date")), "date");
         for (from, to, taken) in [
             ("date", "date", true),
@@ -378,10 +377,10 @@ mod tests {
             ("integer", "bigint", false),
             ("bytea", "bytea", true),
         ] {
-            assert_eq!(takes_text(&text(from), &column(to)), taken, "{from} into {to}");
+            assert_eq!(is_text_of(&text(from), to), taken, "{from} into {to}");
         }
-        assert!(!takes_text(&DxtField::new("a", DxtType::String), &column("date")), "a text of unknown origin");
-        assert!(!takes_text(&column("date"), &column("date")), "a date is no text");
+        assert!(!is_text_of(&DxtField::new("a", DxtType::String), "date"), "a text of unknown origin");
+        assert!(!is_text_of(&DxtField::new("a", DxtType::Date).native(SYSTEM, "date"), "date"), "a date is no text");
     }
 
     #[test]
