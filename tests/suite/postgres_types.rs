@@ -3,7 +3,7 @@
 mod cases;
 mod readable;
 
-use cases::{CASES, Case, TYPES, VECTORS};
+use cases::{CASES, Case, DOMAINS, TYPES, VECTORS};
 use readable::{READ, READABLE};
 
 use crate::support::{Kind, Ran, System, env, psql, python, sqlite3};
@@ -198,19 +198,26 @@ fn views_partitions_foreign_tables_and_sql_give_every_type_as_its_table_does() {
     run(&system, &pipeline(&system, &streams));
     let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
     let mut differ = Vec::new();
-    for i in 0..sources.len() {
-        differ.extend(differences(&wide, &target(i), &names));
+    for (i, source) in sources.iter().enumerate() {
         let (was, is) = (catalog(&wide), catalog(&target(i)));
         for (was, is) in was.lines().zip(is.lines()) {
-            // A view's and a foreign table's NOT NULL is no promise; the result of SQL has a domain's base.
-            let nullable = was.starts_with("id ") && i != 1 && i != 2;
-            let domain = i + 1 == sources.len()
-                && ["padded", "positive", "small", "email"].iter().any(|d| was.contains(d))
-                && !was.contains("[]");
-            if was != is && !nullable && !domain {
-                differ.push(format!("{}: {was} is {is}", sources[i]));
+            // The NOT NULL of a table is none of a view, a foreign table or a result.
+            let was = if i == 2 { was.to_string() } else { was.replace("id integer t", "id integer f") };
+            let base = DOMAINS.iter().find(|(domain, _)| was.ends_with(&within(&system, &format!(" {domain} f"))));
+            let was = match base {
+                Some((domain, base)) if source.contains("sql:") => was.replace(&within(&system, domain), base),
+                _ => was,
+            };
+            if was != is {
+                differ.push(format!("{source}: {was} is {is}"));
             }
         }
+        // Images are compared of one type only; these casts change none.
+        for (column, case) in columns.iter().filter(|(_, case)| DOMAINS.iter().any(|(d, _)| *d == case.native)) {
+            let sql = format!("ALTER TABLE {} ALTER {column} TYPE {}", target(i), case.native);
+            psql(&within(&system, &sql));
+        }
+        differ.extend(differences(&wide, &target(i), &names));
     }
     psql(&format!("SET client_min_messages = warning; DROP SERVER {schema}_loop CASCADE"));
     assert!(differ.is_empty(), "{}", differ.join("\n"));

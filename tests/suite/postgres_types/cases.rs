@@ -34,6 +34,10 @@ CREATE CAST (§.loud AS text) WITH FUNCTION §.shout(§.loud);
 CREATE TABLE §.named (id integer);
 "#;
 
+/// The domains with the types that they are made of.
+pub const DOMAINS: &[(&str, &str)] =
+    &[("§.padded", "bpchar"), ("§.more_padded", "bpchar"), ("§.positive", "integer"), ("§.email", "text")];
+
 pub const CASES: &[Case] = &[
     own("smallint", &["-32768", "32767", "0"]),
     own("integer", &["-2147483648", "2147483647", "0"]),
