@@ -29,8 +29,6 @@ pub(super) struct Limits {
     characters: Option<u32>,
     /// Bytes of a text.
     bytes: Option<usize>,
-    /// One byte, which is written in octal where it is no ASCII: `\377`.
-    byte: bool,
     /// Times are kept in multiples of so many microseconds.
     micros: Option<i64>,
     /// Decimals are kept in multiples of this power of ten: `numeric(5,-2)`.
@@ -46,8 +44,8 @@ impl Limits {
         let native = field.native_in(SYSTEM);
         match native.map(PgType::parse) {
             Some(PgType::Name) => Self { bytes: Some(63), ..Self::default() },
-            // In quotes it is another type than char.
-            _ if native == Some("\"char\"") => Self { byte: true, ..Self::default() },
+            // In quotes it is another type than char: one byte.
+            _ if native == Some("\"char\"") => Self { bytes: Some(1), ..Self::default() },
             Some(PgType::Varchar(characters) | PgType::Char(characters)) => Self { characters, ..Self::default() },
             Some(PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits)) => {
                 Self { micros: step(digits), ..Self::default() }
@@ -202,11 +200,8 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
             return wrong(format!("the column has room for {most} characters"));
         }
     }
-    if let Some(most) = limits.bytes.filter(|most| value.len() > *most) {
+    if let Some(most) = limits.bytes.filter(|most| value.len() > *most && !(*most == 1 && is_octal(value))) {
         return wrong(format!("the column has room for {most} bytes"));
-    }
-    if limits.byte && value.len() > 1 && !is_octal(value) {
-        return wrong("the column has room for 1 byte".into());
     }
     if let Some(most) = limits.fraction {
         let fraction = value.split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
@@ -217,7 +212,7 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
     if memchr::memchr(0, value.as_bytes()).is_some() { Err(nul(value)) } else { Ok(()) }
 }
 
-/// Whether a text is one byte in octal, as the server writes it.
+/// Whether a text is one byte in octal, as the server writes those of "char" that are no ASCII.
 fn is_octal(text: &str) -> bool {
     let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3);
     digits.is_some_and(|digits| u32::from_str_radix(digits, 8).is_ok_and(|byte| (128..256).contains(&byte)))
