@@ -223,6 +223,13 @@ pub trait Loader: Debug + Send + Sync {
     /// Type mapping: the target cannot hold it.
     fn stored(&self, field: &DxtField, declared: Option<&str>) -> Result<DxtField>;
 
+    /// How a load brings `field` into `column`, which the target has: the column, in another type where it takes values
+    /// of `field` that its own type in dxt does not hold.
+    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
+        let _ = field;
+        column.clone()
+    }
+
     /// Checks what cannot wait for the load: that this target takes this load at all.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ pub fn load(
         let there = match loader.existing() {
             Some(existing) => match existing.field(&incoming.name) {
                 Some(_) if !loader.keeps_types() => loader.stored(&incoming, None).map_err(|e| e.context(doing()))?,
-                Some(there) => there.clone(),
+                Some(there) => loader.takes(&incoming, there),
                 None => {
                     let text = format!("{} has no column {}", loader.target(), incoming.name);
                     return Err(Error::new(ErrorKind::Schema, text).with_hint(format!(

@@ -11,6 +11,7 @@ mod postgres_connect;
 mod postgres_modes;
 mod postgres_parts;
 mod postgres_relay;
+mod postgres_types;
 mod quickstart;
 mod semantics;
 mod sqlite;

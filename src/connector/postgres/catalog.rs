@@ -82,6 +82,8 @@ pub(super) struct Relation {
     pub(super) always_identity: BTreeSet<String>,
     /// Text columns whose collation takes unlike texts for equal.
     pub(super) loose: BTreeSet<String>,
+    /// Columns whose cast to text is another text than the type's own.
+    pub(super) printed: BTreeSet<String>,
     /// Columns of each unique index that `ON CONFLICT` can name.
     pub(super) unique: Vec<BTreeSet<String>>,
     pub(super) references: Vec<Reference>,
@@ -119,6 +121,7 @@ impl Relation {
             schema: DxtSchema::default(),
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
+            printed: BTreeSet::new(),
             unique: Vec::new(),
             references: Vec::new(),
             sequences: Vec::new(),
@@ -143,6 +146,9 @@ impl Relation {
             }
             if !get::<bool>(&row, 6)? {
                 self.loose.insert(field.name.clone());
+            }
+            if get(&row, 7)? {
+                self.printed.insert(field.name.clone());
             }
             self.schema.fields.push(field);
         }
@@ -232,12 +238,14 @@ pub(super) async fn list(session: &Session) -> Result<Vec<RelationInfo>> {
         .collect()
 }
 
-/// The columns of a query that stands in a FROM clause, without running it; and the text columns of which it is not
-/// known that their collation tells unlike texts apart.
+/// The columns of a query that stands in a FROM clause, without running it; and the dialect for them, as it is not known
+/// of its texts that their collation tells unlike ones apart.
+///
+/// A result has a domain's base type only: where a table's column is selected as it is, the log says which domain goes.
 ///
 /// # Errors
 /// Extractor: the server does not take it as one SELECT. Schema: two columns of one name.
-pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSchema, BTreeSet<String>)> {
+pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSchema, PostgresDialect)> {
     const HEAD: &str = "SELECT * FROM ";
     const DOING: &str = "preparing the source's SQL";
     let statement = match session.prepare(&format!("{HEAD}{from_sql}")).await {
@@ -253,9 +261,11 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
     };
     let oids: Vec<u32> = statement.columns().iter().map(|c| c.type_().oid()).collect();
     let modifiers: Vec<i32> = statement.columns().iter().map(|c| c.type_modifier()).collect();
-    let types = session.rows(RESULT_TYPES, &[&oids, &modifiers], DOING).await?;
+    let tables: Vec<u32> = statement.columns().iter().map(|c| c.table_oid().unwrap_or(0)).collect();
+    let attributes: Vec<i16> = statement.columns().iter().map(|c| c.column_id().unwrap_or(0)).collect();
+    let types = session.rows(RESULT_TYPES, &[&oids, &modifiers, &tables, &attributes], DOING).await?;
     let mut schema = DxtSchema::default();
-    let mut loose = BTreeSet::new();
+    let (mut loose, mut printed) = (BTreeSet::new(), BTreeSet::new());
     for (column, row) in statement.columns().iter().zip(&types) {
         let native: String = get(row, 0)?;
         if schema.field(column.name()).is_some() {
@@ -265,12 +275,23 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
         if get(row, 1)? {
             loose.insert(column.name().to_string());
         }
+        if get(row, 2)? {
+            printed.insert(column.name().to_string());
+        }
+        if let Some(domain) = get::<Option<String>>(row, 3)? {
+            tracing::info!(
+                column = column.name(),
+                domain,
+                r#type = native,
+                "the result of SQL has the domain's base type; a table or view as the source keeps the domain"
+            );
+        }
         schema.fields.push(DxtField::new(column.name(), PgType::parse(&native).dtype()).native(SYSTEM, native));
     }
     if schema.fields.is_empty() {
         return Err(Error::new(ErrorKind::Schema, "the source's SQL gives no columns"));
     }
-    Ok((schema, loose))
+    Ok((schema, PostgresDialect::new(loose).printed(printed)))
 }
 
 /// The tables behind a view or query that stands in a FROM clause, without running it.

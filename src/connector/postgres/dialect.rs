@@ -14,12 +14,19 @@ use crate::model::DxtField;
 pub(super) struct PostgresDialect {
     /// Text columns whose `=` may take unlike texts for equal.
     loose: BTreeSet<String>,
+    /// Columns whose cast to text is another text than the type's own.
+    printed: BTreeSet<String>,
 }
 
 impl PostgresDialect {
     /// The dialect where the named columns have (or may have) such a collation.
     pub(super) fn new(loose: BTreeSet<String>) -> Self {
-        Self { loose }
+        Self { loose, printed: BTreeSet::new() }
+    }
+
+    /// The same where the text of the named columns has to be had from the type's output, not by a cast.
+    pub(super) fn printed(self, printed: BTreeSet<String>) -> Self {
+        Self { printed, ..self }
     }
 }
 
@@ -28,6 +35,10 @@ impl Dialect for PostgresDialect {
         let name = self.quote(&field.name);
         match PgType::of(field) {
             Some(native) if native.is_binary() => name,
+            // A row of NULLs `IS NULL`, but is none; and concat() makes nothing of a NULL.
+            _ if self.printed.contains(&field.name) => {
+                format!("CASE WHEN pg_catalog.num_nulls({name}) = 0 THEN pg_catalog.concat({name}) END AS {name}")
+            }
             _ => format!("{name}::text AS {name}"),
         }
     }
@@ -199,6 +210,9 @@ mod tests {
         assert_eq!(dialect.select(&field("numeric")), "\"x\"::text AS \"x\"");
         let declared = DxtField::new("a\"b", DxtType::String).native(SYSTEM, "numeric(5,2)");
         assert_eq!(dialect.select(&declared), "\"a\"\"b\"::text AS \"a\"\"b\"");
+        let dialect = dialect.printed(BTreeSet::from(["x".to_string()]));
+        assert!(dialect.select(&field("inet")).contains("concat(\"x\")"), "{}", dialect.select(&field("inet")));
+        assert_eq!(dialect.select(&field("character(3)")), "\"x\"");
     }
 
     #[test]

@@ -16,12 +16,14 @@ use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::{Patience, bound};
 use super::sink::{check, greatest};
 use super::statements::{BEGIN, Plan, Way, turn};
+use super::types::{PgType, SYSTEM};
 use super::upsert::{DEFERRED, Gone, Merge, Upsert};
 use super::watch::CopyIn;
 use crate::connector::{Load, LoadCounts, LoadSpec};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::RelationName;
+use crate::model::{DxtField, DxtSchema, RelationName};
 
+const MISSING_TYPES: &str = include_str!("../../../sql/postgres/missing_types.sql");
 /// Bytes that are sent at once.
 const PIECE: usize = 256 << 10;
 
@@ -73,6 +75,7 @@ impl PostgresLoad {
             (relation, plan) = look().await?;
         }
         if let Some(create) = &plan.create {
+            expect_types(&session, &spec.schema).await?;
             session.run(create, "creating the target").await?;
         }
         expect_watermark(&session, relation.as_ref(), spec).await?;
@@ -93,7 +96,10 @@ impl PostgresLoad {
             .schema
             .fields
             .iter()
-            .map(|f| relation.as_ref().and_then(|r| r.schema.field(&f.name)).unwrap_or(f).clone())
+            .map(|f| match relation.as_ref().and_then(|r| r.schema.field(&f.name)) {
+                Some(column) => DxtField { dtype: f.dtype.clone(), ..column.clone() },
+                None => f.clone(),
+            })
             .collect();
         // Binary where every column has such a form, for the server parses no text then.
         let encoder: Box<dyn CopyEncoder> = match BinaryEncoder::new(&fields) {
@@ -183,6 +189,25 @@ impl PostgresLoad {
         self.sealed = true;
         Ok(self.counts)
     }
+}
+
+/// A created target's types must be here: one of another database's own may not.
+async fn expect_types(session: &Session, schema: &DxtSchema) -> Result<()> {
+    const DOING: &str = "looking for the types of the fields";
+    let own = |field: &&DxtField| PgType::parse(field.native_in(SYSTEM).unwrap_or("text")) == PgType::Other;
+    let (names, types): (Vec<&str>, Vec<&str>) =
+        schema.fields.iter().filter(own).map(|f| (f.name.as_str(), f.native_in(SYSTEM).unwrap_or_default())).unzip();
+    if types.is_empty() {
+        return Ok(());
+    }
+    let rows = session.rows(MISSING_TYPES, &[&names, &types], DOING).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (name, native): (String, String) = (get(row, 0)?, get(row, 1)?);
+    let error =
+        Error::new(ErrorKind::TypeMapping, format!("column {name}: this database has no columns of a type {native}"));
+    Err(error.with_hint(format!(
+        "create the type {native} here (or its extension, in that schema), or give the field {name} `target: {{type: text}}`"
+    )))
 }
 
 /// The watermark must be what the extract took: another load may have moved it since.

@@ -15,7 +15,7 @@ use super::relay;
 use super::snapshot::{Announced, Commits, database};
 use super::source::fetch;
 use super::statements::{Plan, watermark};
-use super::types::{PostgresTypes, SYSTEM};
+use super::types::{PostgresTypes, SYSTEM, is_text_of};
 use crate::connector::sql::Dialect;
 use crate::connector::{Load, LoadSpec, Loader, Relay, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -111,9 +111,18 @@ impl Loader for PostgresLoader {
         };
         let stored = native.and_then(|native| {
             check_name(&field.name)?;
-            Ok(DxtField::new(&field.name, PostgresTypes.from_native(&native)?).native(SYSTEM, native))
+            let dtype = PostgresTypes.from_native(&native)?;
+            let dtype = if is_text_of(field, &native) { field.dtype.clone() } else { dtype };
+            Ok(DxtField::new(&field.name, dtype).native(SYSTEM, native))
         });
         stored.map(|stored| stored.nullable(field.nullable)).map_err(|e| e.context(format!("field {}", field.name)))
+    }
+
+    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
+        match column.native_in(SYSTEM) {
+            Some(native) if is_text_of(field, native) => DxtField { dtype: field.dtype.clone(), ..column.clone() },
+            _ => column.clone(),
+        }
     }
 
     fn check(&self, spec: &LoadSpec) -> Result<()> {
@@ -251,8 +260,8 @@ fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
         let Some(column) = relation.schema.field(&field.name) else {
             continue;
         };
-        if field.dtype.to_arrow() != column.dtype.to_arrow() {
-            let native = column.native_in(SYSTEM).unwrap_or_default();
+        let native = column.native_in(SYSTEM).unwrap_or_default();
+        if field.dtype.to_arrow() != column.dtype.to_arrow() && !is_text_of(field, native) {
             let what = format!("column {} of the target is {native}, and the load brings {}", field.name, field.dtype);
             return Err(schema(what).with_hint(format!("give the field `dtype: {}`", column.dtype.name())));
         }

@@ -146,12 +146,20 @@ pub(super) struct Lease {
     scope: Scope,
     /// Whether several connections will read.
     parted: bool,
+    /// Whether nothing is computed to read it, so that the search path means nothing to it.
+    stored: bool,
     taken: tokio::sync::OnceCell<Arc<Snapshot>>,
 }
 
 impl Lease {
-    pub(super) fn new(settings: Arc<Settings>, snapshots: Arc<Snapshots>, scope: Scope, parted: bool) -> Self {
-        Self { settings, snapshots, scope, parted, taken: tokio::sync::OnceCell::new() }
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        snapshots: Arc<Snapshots>,
+        scope: Scope,
+        parted: bool,
+        stored: bool,
+    ) -> Self {
+        Self { settings, snapshots, scope, parted, stored, taken: tokio::sync::OnceCell::new() }
     }
 
     /// A session in a transaction that reads the snapshot.
@@ -164,14 +172,16 @@ impl Lease {
             Scope::Run => Some(self.taken.get_or_try_init(|| self.snapshots.current(settings)).await?),
         };
         let session = Session::open(settings, ErrorKind::Extractor).await?;
+        // A regclass and the like are then spelled with their schema: whoever reads them may have another path.
+        let path = if self.stored { "; SET LOCAL search_path = pg_catalog" } else { "" };
         let Some(snapshot) = snapshot else {
-            session.run(BEGIN, DOING).await?;
+            session.run(&format!("{BEGIN}{path}"), DOING).await?;
             return Ok(session);
         };
         let Some(id) = quote_text(&snapshot.id) else {
             return Err(Error::new(ErrorKind::Extractor, "the server's snapshot has a NUL in its name"));
         };
-        let begun = session.run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT {id}"), DOING).await;
+        let begun = session.run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT {id}{path}"), DOING).await;
         begun.map_err(|e| {
             e.context("taking over the run's snapshot").or_hint(
                 "the connection that holds it may have been cut: run it again, or set the source's `options: {snapshot: stream}`",

@@ -40,7 +40,8 @@ impl PostgresExtractor {
     ) -> Result<Self> {
         let scope = options(&request.options)?;
         let session = Session::open(&settings, ErrorKind::Extractor).await?;
-        let (from_sql, label, mut schema, loose, relation) = match &request.dataset {
+        let mut stored = false;
+        let (from_sql, label, mut schema, dialect, relation) = match &request.dataset {
             Dataset::Relation(name) => {
                 let Some(relation) = Relation::find(&session, name, &settings.database).await? else {
                     return Err(catalog::missing(&session, name).await);
@@ -50,12 +51,15 @@ impl PostgresExtractor {
                 }
                 let from = PostgresDialect::default().relation(&relation.name);
                 let label = relation.name.to_string();
-                (from, label, relation.schema.clone(), relation.loose.clone(), Some(relation))
+                let dialect = PostgresDialect::new(relation.loose.clone()).printed(relation.printed.clone());
+                // Functions of a view may go by the search path; what is stored does not.
+                stored = !matches!(relation.kind, RelationKind::View | RelationKind::Foreign);
+                (from, label, relation.schema.clone(), dialect, Some(relation))
             }
             Dataset::Sql(sql) => {
                 let from = subquery(sql)?;
-                let (schema, loose) = catalog::describe(&session, &from).await?;
-                (from, "SQL".to_string(), schema, loose, None)
+                let (schema, dialect) = catalog::describe(&session, &from).await?;
+                (from, "SQL".to_string(), schema, dialect, None)
             }
             Dataset::Path(path) => {
                 let error = Error::new(ErrorKind::Extractor, format!("PostgreSQL has no files such as {path}"));
@@ -71,9 +75,9 @@ impl PostgresExtractor {
         declare(&mut schema, &request.declared);
         let source = PostgresSource {
             reads: reads.iter().map(|name| settings.identity(name)).collect(),
-            lease: Arc::new(Lease::new(settings, snapshots.clone(), scope, parts.len() > 1)),
+            lease: Arc::new(Lease::new(settings, snapshots.clone(), scope, parts.len() > 1, stored)),
             label: format!("{connection}.{label}"),
-            dialect: PostgresDialect::new(loose),
+            dialect,
             parts,
         };
         let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);

@@ -354,6 +354,7 @@ mod tests {
             schema: schema(),
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
+            printed: BTreeSet::new(),
             unique: vec![BTreeSet::from(["id".to_string()])],
             references: Vec::new(),
             sequences: Vec::new(),

@@ -41,6 +41,8 @@ pub(super) enum PgType {
 impl PgType {
     /// Reads a spelling: that of `format_type`, or one that people write (`varchar(20)`, `timestamptz`).
     pub(super) fn parse(native: &str) -> Self {
+        // So spelled where the search path has another type of the name before it.
+        let native = native.strip_prefix("pg_catalog.").unwrap_or(native);
         let Some((base, args)) = split(native) else {
             return Self::Other;
         };
@@ -140,6 +142,23 @@ fn split(native: &str) -> Option<(String, Vec<i64>)> {
     Some((words.join(" "), args.collect::<Option<_>>()?))
 }
 
+/// Whether a field brings the text of a column's own type, as a field that its source read with `dtype: string` does. The
+/// column takes all that it gave, as it neither rounds nor cuts it: infinities, 24:00, bounds of arrays.
+pub(super) fn is_text_of(field: &DxtField, native: &str) -> bool {
+    let column = PgType::parse(native);
+    if field.dtype != DxtType::String || column.dtype() == DxtType::String {
+        return false;
+    }
+    let Some(own) = field.native_in(SYSTEM).map(PgType::parse) else { return false };
+    match (own, column) {
+        (PgType::Numeric(Some((_, own))), PgType::Numeric(Some((_, column)))) => own <= column,
+        (PgType::Time(own), PgType::Time(column))
+        | (PgType::Timestamp(own), PgType::Timestamp(column))
+        | (PgType::TimestampTz(own), PgType::TimestampTz(column)) => own <= column,
+        (own, column) => own == column,
+    }
+}
+
 /// The decimal of a `numeric(p,s)`; `None` past 76 digits.
 fn decimal(precision: u16, scale: i16) -> Option<DxtType> {
     // A negative scale rounds to tens: those digits are still written. A scale past the precision is all fraction.
@@ -160,19 +179,50 @@ fn units(digits: u8) -> u8 {
 
 /// The type mapper of PostgreSQL.
 ///
-/// | PostgreSQL | DXT | read as |
-/// | --- | --- | --- |
-/// | `smallint`, `integer`, `bigint` | int16, int32, int64 | binary |
-/// | `oid` | uint32 | binary |
-/// | `real`, `double precision` | float32, float64 | binary |
-/// | `numeric(p,s)`, at most 76 digits | decimal(p,s); a negative scale adds its digits: `numeric(5,-2)` is decimal(7,0) | binary |
-/// | `numeric` | string: it has no bound that a decimal could have | text |
-/// | `text`, `varchar`, `char(n)`, `name` | string | binary |
-/// | `uuid` | string | binary |
-/// | `json`, `jsonb` | json | binary |
-/// | `boolean`, `bytea`, `date` | bool, binary, date | binary |
-/// | `time(p)`, `timestamp(p)`, `timestamptz(p)` | time, timestamp, timestamp_tz of 0, 3 or 6 digits | binary |
-/// | all others: arrays, enums, domains, inet, interval, money, ranges, … | string, with the native type kept | text |
+/// What a column is when it is read, and what a target of another system that dxt creates makes of it:
+///
+/// | PostgreSQL | DXT | Arrow, Parquet | SQLite | CSV, JSON |
+/// | --- | --- | --- | --- | --- |
+/// | `smallint`, `integer`, `bigint` | int16, int32, int64 | int16, int32, int64 | integer | number |
+/// | `oid` | uint32 | uint32 | integer | number |
+/// | `real`, `double precision` | float32, float64 | float, double | real | number |
+/// | `numeric(p,s)`, to 76 digits | decimal(p,s) | decimal128, past 38 digits decimal256 | to 15 digits a number, else text `1.50` | number |
+/// | `numeric(5,-2)` | decimal(7,0): the digits that it rounds away are written | decimal128 | number | number |
+/// | `numeric`, and past 76 digits | string, as no decimal has its bounds | string | text | text |
+/// | `boolean` | bool | bool | 1, 0 | `true`, `false` |
+/// | `text`, `varchar(n)`, `char(n)`, `name` | string; char with its blanks | string | text | text |
+/// | `bytea` | binary | binary | blob | `\x00ff` |
+/// | `date` | date | date32 | `2024-02-29`; years 1 to 9999 | `2024-02-29`; 44 BC is `-0043-03-15` |
+/// | `time(p)` | time of 0, 3 or 6 digits | time32, time64 | `12:34:56.789000` | `12:34:56.789` |
+/// | `timestamp(p)` | timestamp of 0, 3 or 6 digits | timestamp | `2024-02-29 12:34:56.789000` | `2024-02-29 12:34:56.789` |
+/// | `timestamptz(p)` | timestamp_tz, in UTC | timestamp, UTC | the same with `+00:00` | the same with `+00:00` |
+/// | `uuid` | string | string | text | text |
+/// | `json`, `jsonb` | json, its text as it is | arrow.json | text | text; in JSON its value |
+/// | enums, domains, composite types | string, with the type's name | string | text: `ok`, `5`, `(1,"x,y")` | text |
+/// | arrays | string | string | `{1,NULL,3}` | text |
+/// | `interval`, `timetz` | string | string | `1 mon -2 days +03:04:05`, `12:34:56+05:30` | text |
+/// | ranges, multiranges | string | string | `[1,10)`, `{[1,3),[5,)}` | text |
+/// | `inet`, `cidr`, `macaddr`, `macaddr8` | string | string | `10.0.0.1`, `10.0.0.0/8` | text |
+/// | `bit(n)`, `varbit` | string | string | `101` | text |
+/// | `money` | string, as under lc_monetary C | string | `-$1,234.50` | text |
+/// | `xml`, `jsonpath`, `tsvector`, `tsquery`, `hstore`, `ltree` | string | string | as psql shows it | text |
+/// | `point`, `line`, `lseg`, `box`, `path`, `polygon`, `circle` | string | string | `(1.5,-0)` | text |
+/// | `regclass` and the like | string, with the schema | string | `shop.orders` | text |
+/// | all others: `xid`, `pg_lsn`, `"char"`, … | string | string | as psql shows it | text |
+///
+/// Strings that are not `text`, `varchar`, `char`, `name` or `uuid` travel as text with the native type beside them, and
+/// come back as that type. Each row is tried against a server (`tests/suite/postgres_types`), each type with NULL and
+/// its edges. pgvector's `vector` is among these where the server has it; Debian 12 does not, so that there it was not
+/// tried.
+///
+/// `dtype: string` reads any column as PostgreSQL's own text. That carries what Arrow's type cannot hold, and is an
+/// error otherwise: infinite dates and timestamps, timestamps past 294247-01-10, the time 24:00, NaN in a
+/// `numeric(p,s)`. In PostgreSQL the field keeps its type all the same: a table that dxt creates has the native one, and
+/// a column that is there and of the same type takes the text as it is. `target: {type: text}` makes it text there.
+///
+/// Types outside of `pg_catalog` are named with their schema (`public.mood`), and a target's database must have them. A
+/// domain's name is known of a column, not of a result: SQL as a source gives its base type, and the log says so. A
+/// column's collation stays behind, as another database may not have it.
 ///
 /// | DXT, in a table that dxt creates | PostgreSQL |
 /// | --- | --- |
@@ -197,7 +247,9 @@ impl TypeMapper for PostgresTypes {
     }
 
     fn to_native(&self, field: &DxtField) -> Result<String> {
-        if let (Some(native), Some(_)) = (field.native_in(SYSTEM), PgType::of(field)) {
+        if let Some(native) = field.native_in(SYSTEM)
+            && (PgType::of(field).is_some() || is_text_of(field, native))
+        {
             check_spelling(native)?;
             return Ok(native.to_string());
         }
@@ -294,6 +346,7 @@ mod tests {
 
     #[test]
     fn types_without_a_decoder_are_text() {
+        assert_eq!(PgType::parse("pg_catalog.text"), PgType::Text);
         for name in ["integer[]", "public.mood", "interval", "time with time zone", "\"integer\"", "money", "bit(3)"] {
             assert_eq!(dtype(name), "string", "{name}");
             assert!(!PgType::parse(name).is_binary(), "{name}");
@@ -308,6 +361,26 @@ mod tests {
         assert_eq!(native(cast), "bigint");
         let foreign = DxtField::new("a", DxtType::String).native("sqlite", "VARCHAR(20)");
         assert_eq!(native(foreign), "text");
+    }
+
+    #[test]
+    fn a_columns_own_text_keeps_its_type_and_fills_columns_that_hold_it() {
+        let text = |native: &str| DxtField::new("a", DxtType::String).native(SYSTEM, native);
+        assert_eq!(native(text("date")), "date");
+        for (from, to, taken) in [
+            ("date", "date", true),
+            ("timestamp(3) without time zone", "timestamp without time zone", true),
+            ("timestamp without time zone", "timestamp(3) without time zone", false),
+            ("timestamp with time zone", "timestamp without time zone", false),
+            ("numeric(10,2)", "numeric(12,4)", true),
+            ("numeric(10,2)", "numeric(12,1)", false),
+            ("integer", "bigint", false),
+            ("bytea", "bytea", true),
+        ] {
+            assert_eq!(is_text_of(&text(from), to), taken, "{from} into {to}");
+        }
+        assert!(!is_text_of(&DxtField::new("a", DxtType::String), "date"), "a text of unknown origin");
+        assert!(!is_text_of(&DxtField::new("a", DxtType::Date).native(SYSTEM, "date"), "date"), "a date is no text");
     }
 
     #[test]

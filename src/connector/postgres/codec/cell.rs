@@ -256,7 +256,7 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
             return wrong(format!("the column has room for {most} characters"));
         }
     }
-    if let Some(most) = limits.bytes.filter(|most| value.len() > *most) {
+    if let Some(most) = limits.bytes.filter(|most| value.len() > *most && !(*most == 1 && is_octal(value))) {
         return wrong(format!("the column has room for {most} bytes"));
     }
     if let Some(most) = limits.fraction {
@@ -266,6 +266,12 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
         }
     }
     if memchr::memchr(0, value.as_bytes()).is_some() { Err(nul(value)) } else { Ok(()) }
+}
+
+/// Whether a text is one byte in octal, as the server writes those of "char" that are no ASCII.
+fn is_octal(text: &str) -> bool {
+    let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3);
+    digits.is_some_and(|digits| u32::from_str_radix(digits, 8).is_ok_and(|byte| (128..256).contains(&byte)))
 }
 
 fn tens(value: i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {

@@ -8,7 +8,7 @@ use arrow::datatypes::{
 
 use super::cells::{Bits, CellError, Fault, Fixed, Lengths};
 use super::slots::Slot;
-use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS, numeric};
+use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS, numeric, text};
 use crate::connector::postgres::types::PgType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtType};
@@ -248,9 +248,17 @@ fn micros(since_2000: i64) -> Result<i64, CellError> {
         i64::MAX => Err(endless(true)),
         i64::MIN => Err(endless(false)),
         // The last days of PostgreSQL's range are past that of 64 bits counted from 1970.
-        micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| CellError::Value {
-            value: "a timestamp past 294247-01-10".into(),
-            why: "dxt's timestamps end before it",
+        micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| {
+            let day = micros.div_euclid(DAY_MICROS) + i64::from(EPOCH_DAYS);
+            let mut value = String::new();
+            let written = text::date(&mut value, day).and_then(|()| {
+                value.push(' ');
+                text::time(&mut value, micros.rem_euclid(DAY_MICROS))
+            });
+            match written {
+                Ok(()) => CellError::Value { value, why: "dxt's timestamps end at 294247-01-10 04:00:54.775807" },
+                Err(std::fmt::Error) => CellError::Malformed("a timestamp out of range"),
+            }
         }),
     }
 }

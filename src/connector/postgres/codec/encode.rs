@@ -188,7 +188,11 @@ mod tests {
         let text = || StringArray::from(vec!["abc  "]);
         assert!(refused(one("character varying(3)", DxtType::String, text())).contains("3 characters"));
         assert!(one("character varying(5)", DxtType::String, text()).is_ok());
-        assert!(refused(one("\"char\"", DxtType::String, text())).contains("1 bytes"));
+        assert!(refused(one("\"char\"", DxtType::String, text())).contains("1 byte"));
+        for byte in ["", "a", "\\377"] {
+            assert!(one("\"char\"", DxtType::String, StringArray::from(vec![byte])).is_ok(), "{byte}");
+        }
+        assert!(refused(one("\"char\"", DxtType::String, StringArray::from(vec!["\\999"]))).contains("1 byte"));
         assert!(one("name", DxtType::String, text()).is_ok());
         let decimal = |value| Decimal128Array::from(vec![value]).with_precision_and_scale(7, 0).unwrap();
         let dtype = DxtType::Decimal { precision: 7, scale: 0 };

@@ -21,7 +21,10 @@ pub fn encode<'a>(
         return Ok(ToSqlOutput::Borrowed(ValueRef::Null));
     }
     let integer = |i: i64| Ok(ToSqlOutput::Borrowed(ValueRef::Integer(i)));
-    let years = || Misfit::new("a date outside of the years 0001 to 9999 has no text that sorts as the dates do");
+    let years = || Misfit {
+        reason: "a date outside of the years 0001 to 9999 has no text that sorts as the dates do".into(),
+        hint: Some("give the field `dtype: string` to keep the text that its source writes"),
+    };
     match array.data_type() {
         DataType::Int8 => integer(array.as_primitive::<Int8Type>().value(row).into()),
         DataType::Int16 => integer(array.as_primitive::<Int16Type>().value(row).into()),
