@@ -14,9 +14,11 @@ pub(crate) mod fields;
 mod filter;
 mod floats;
 pub mod primary_key;
+mod rewrite;
 pub mod sink;
 pub mod stream;
 pub mod strict;
+mod uuids;
 pub mod watermark;
 
 pub use engine::Engine;

@@ -11,4 +11,5 @@ mod quickstart;
 mod semantics;
 mod sqlite;
 mod support;
+mod uuid;
 mod volume;

@@ -93,17 +93,14 @@ impl PgType {
             Self::Numeric(Some((precision, scale))) => decimal(precision, scale).unwrap_or(DxtType::String),
             Self::Json | Self::Jsonb => DxtType::Json,
             Self::Bytea => DxtType::Binary,
+            Self::Uuid => DxtType::Uuid,
             Self::Date => DxtType::Date,
             Self::Time(digits) => DxtType::Time { precision: units(digits) },
             Self::Timestamp(digits) => DxtType::Timestamp { precision: units(digits) },
             Self::TimestampTz(digits) => DxtType::TimestampTz { precision: units(digits) },
-            Self::Numeric(None)
-            | Self::Text
-            | Self::Varchar(_)
-            | Self::Char(_)
-            | Self::Name
-            | Self::Uuid
-            | Self::Other => DxtType::String,
+            Self::Numeric(None) | Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Name | Self::Other => {
+                DxtType::String
+            }
         }
     }
 
@@ -168,7 +165,7 @@ fn units(digits: u8) -> u8 {
 /// | `numeric(p,s)`, at most 76 digits | decimal(p,s); a negative scale adds its digits: `numeric(5,-2)` is decimal(7,0) | binary |
 /// | `numeric` | string: it has no bound that a decimal could have | text |
 /// | `text`, `varchar`, `char(n)`, `name` | string | binary |
-/// | `uuid` | string | binary |
+/// | `uuid` | uuid; its text with `dtype: string` | binary |
 /// | `json`, `jsonb` | json | binary |
 /// | `boolean`, `bytea`, `date` | bool, binary, date | binary |
 /// | `time(p)`, `timestamp(p)`, `timestamptz(p)` | time, timestamp, timestamp_tz of 0, 3 or 6 digits | binary |
@@ -182,7 +179,7 @@ fn units(digits: u8) -> u8 {
 /// | uint64 | `numeric(20,0)` |
 /// | float32, float64 | `real`, `double precision` |
 /// | decimal(p,s) | `numeric(p,s)` |
-/// | string, bool, date, binary | `text`, `boolean`, `date`, `bytea` |
+/// | string, bool, date, binary, uuid | `text`, `boolean`, `date`, `bytea`, `uuid` |
 /// | time, timestamp, timestamp_tz | `time`, `timestamp`, `timestamptz`; microseconds at most |
 /// | json, array, object | `json`, as `jsonb` would drop double keys and their order |
 ///
@@ -200,6 +197,10 @@ impl TypeMapper for PostgresTypes {
         if let (Some(native), Some(_)) = (field.native_in(SYSTEM), PgType::of(field)) {
             check_spelling(native)?;
             return Ok(native.to_string());
+        }
+        // Read as text at the pipeline's wish, it fills such a column still.
+        if field.dtype == DxtType::String && field.native_in(SYSTEM).map(PgType::parse) == Some(PgType::Uuid) {
+            return Ok("uuid".into());
         }
         Ok(match &field.dtype {
             DxtType::Int8 | DxtType::Int16 | DxtType::Uint8 => "smallint".into(),
@@ -219,6 +220,7 @@ impl TypeMapper for PostgresTypes {
             DxtType::Timestamp { precision } => with_digits("timestamp", *precision, "without"),
             DxtType::TimestampTz { precision } => with_digits("timestamp", *precision, "with"),
             DxtType::Binary => "bytea".into(),
+            DxtType::Uuid => "uuid".into(),
             DxtType::Json | DxtType::Array(_) | DxtType::Object(_) => "json".into(),
         })
     }
@@ -276,6 +278,7 @@ mod tests {
             ("double precision", "float8", "float64"),
             ("numeric(12,2)", "decimal( 12 , 2 )", "decimal(12,2)"),
             ("integer", "serial", "int32"),
+            ("uuid", "UUID", "uuid"),
         ] {
             assert_eq!(dtype(server), expected, "{server}");
             assert_eq!(PgType::parse(server), PgType::parse(person), "{person}");
@@ -306,6 +309,9 @@ mod tests {
         assert_eq!(native(field), "character varying(20)");
         let cast = DxtField::new("a", DxtType::Int64).native(SYSTEM, "character varying(20)");
         assert_eq!(native(cast), "bigint");
+        let text = DxtField::new("a", DxtType::String).native(SYSTEM, "uuid");
+        assert_eq!(native(text), "uuid");
+        assert_eq!(native(DxtField::new("a", DxtType::Uuid)), "uuid");
         let foreign = DxtField::new("a", DxtType::String).native("sqlite", "VARCHAR(20)");
         assert_eq!(native(foreign), "text");
     }

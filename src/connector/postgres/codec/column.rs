@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Decimal256Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, UInt32Builder, make_array,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Decimal256Builder, FixedSizeBinaryBuilder,
+    Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, UInt32Builder, make_array,
 };
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -44,7 +44,7 @@ enum Cells {
     Numeric256(Decimal256Builder, u8, i8),
     Text(StringBuilder),
     Jsonb(StringBuilder),
-    Uuid(StringBuilder),
+    Uuid(FixedSizeBinaryBuilder),
     Bytea(BinaryBuilder),
     Date(Int32Builder),
     /// With the microseconds of one unit.
@@ -72,7 +72,8 @@ macro_rules! each {
             Cells::Float8($out) => $call,
             Cells::Numeric128($out, ..) => $call,
             Cells::Numeric256($out, ..) => $call,
-            Cells::Text($out) | Cells::Jsonb($out) | Cells::Uuid($out) => $call,
+            Cells::Text($out) | Cells::Jsonb($out) => $call,
+            Cells::Uuid($out) => $call,
             Cells::Bytea($out) => $call,
         }
     };
@@ -86,7 +87,6 @@ impl Column {
         let micros = |precision: u8| if precision == 0 { 1_000_000 } else { 1_000 };
         let cells = match (native, &field.dtype) {
             (Some(PgType::Jsonb), _) => Cells::Jsonb(StringBuilder::new()),
-            (Some(PgType::Uuid), _) => Cells::Uuid(StringBuilder::new()),
             (_, DxtType::String | DxtType::Json) => Cells::Text(StringBuilder::new()),
             (Some(_), dtype) => match dtype {
                 DxtType::Bool => Cells::Bool(BooleanBuilder::new()),
@@ -103,6 +103,7 @@ impl Column {
                     Cells::Numeric256(Decimal256Builder::new(), *precision, *scale)
                 }
                 DxtType::Binary => Cells::Bytea(BinaryBuilder::new()),
+                DxtType::Uuid => Cells::Uuid(FixedSizeBinaryBuilder::new(16)),
                 DxtType::Date => Cells::Date(Int32Builder::new()),
                 DxtType::Time { precision: precision @ 0..=3 } => {
                     Cells::Time32(Int32Builder::new(), micros(*precision))
@@ -186,7 +187,10 @@ fn push(cells: &mut Cells, bytes: &[u8]) -> Result<(), CellError> {
             Some((1, text)) => out.append_value(utf8(text)?),
             _ => return Err(CellError::Malformed("a jsonb of an unknown version")),
         },
-        Cells::Uuid(out) => uuid(out, fixed(bytes)?),
+        Cells::Uuid(out) => {
+            let value = fixed::<16>(bytes)?;
+            out.append_value(value).map_err(|_| CellError::Malformed("a value of the wrong length"))?;
+        }
         Cells::Bytea(out) => out.append_value(bytes),
         Cells::Date(out) => out.append_value(days(i32::from_be_bytes(fixed(bytes)?))?),
         Cells::Time32(out, unit) => {
@@ -197,19 +201,6 @@ fn push(cells: &mut Cells, bytes: &[u8]) -> Result<(), CellError> {
         Cells::Timestamp(out, unit) => out.append_value(micros(i64::from_be_bytes(fixed(bytes)?))?.div_euclid(*unit)),
     }
     Ok(())
-}
-
-fn uuid(out: &mut StringBuilder, bytes: [u8; 16]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        at += usize::from(matches!(index, 4 | 6 | 8 | 10));
-        text[at] = HEX[usize::from(byte >> 4)];
-        text[at + 1] = HEX[usize::from(byte & 15)];
-        at += 2;
-    }
-    out.append_value(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 fn endless(positive: bool) -> CellError {
