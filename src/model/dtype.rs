@@ -174,3 +174,30 @@ impl fmt::Display for DxtType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_in_manifests_are_known_by_their_names() {
+        // Those that are written stay readable: a buffer may be loaded by a later dxt.
+        for (json, dtype) in [
+            ("\"string\"", DxtType::String),
+            ("\"uuid\"", DxtType::Uuid),
+            ("{\"decimal\":{\"precision\":12,\"scale\":2}}", DxtType::Decimal { precision: 12, scale: 2 }),
+            ("{\"array\":\"uuid\"}", DxtType::Array(Box::new(DxtType::Uuid))),
+        ] {
+            assert_eq!(serde_json::to_string(&dtype).unwrap(), json);
+            assert_eq!(serde_json::from_str::<DxtType>(json).unwrap(), dtype);
+        }
+    }
+
+    #[test]
+    fn every_name_is_read_as_its_type() {
+        for (name, of) in TypeName::ALL {
+            assert_eq!(TypeName::parse(name), Some(of));
+            assert_eq!(of.to_string(), name);
+        }
+    }
+}

@@ -310,13 +310,14 @@ mod tests {
             ("id || 'x' = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11x'", "2"),
             ("concat(id, '-', n) = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11-2'", "2"),
             ("octet_length(id) = 36", "1,2,3"),
+            ("md5(id) = md5(s)", "1,2,3"),
             ("cast(id AS varchar) = s", "1,2,3"),
             ("length(id::text) = 36", "1,2,3"),
         ] {
             assert_eq!(numbers(condition).await, expected, "{condition}");
         }
-        let texts = rows("SELECT concat(id, '!') AS a, id || '?' AS b, id::text AS c FROM t WHERE n = 2").await;
-        assert_eq!(texts.unwrap(), [format!("{0}! {0}? {0}", IDS[1])]);
+        let texts = rows("SELECT concat(id, id) AS a, id || '?' AS b, id::text AS c FROM t WHERE n = 2").await;
+        assert_eq!(texts.unwrap(), [format!("{0}{0} {0}? {0}", IDS[1])]);
     }
 
     #[tokio::test]
@@ -337,6 +338,13 @@ mod tests {
             "SELECT n FROM t WHERE id = 5",
             "SELECT n FROM t WHERE length(id) = 36",
             "SELECT length(id) FROM t",
+            "SELECT concat(id, '!') FROM t",
+            "SELECT n FROM t WHERE id = ANY(make_array('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'))",
+            "SELECT n FROM t WHERE array_has(make_array(id), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')",
+            "SELECT a.n FROM t a JOIN (SELECT s AS id FROM t) b USING (id)",
+            "SELECT id FROM t INTERSECT SELECT s FROM t",
+            "SELECT CASE WHEN n = 1 THEN id ELSE s END FROM t",
+            "SELECT greatest(id, s) FROM t",
             "SELECT coalesce(id, s) FROM t",
             "SELECT n FROM t WHERE id IN (SELECT s FROM t)",
             "SELECT id FROM t UNION ALL SELECT s FROM t",

@@ -124,7 +124,7 @@ fn a_uuid_literal_is_compared_by_value_and_by_the_server() {
         (format!("u > '{B}'"), "3"),
         (format!("u::text LIKE '%{}'", &B[30..]), "2"),
     ] {
-        let mark = format!("mark {src} {ids}");
+        let mark = format!("mark {src} {}", condition.len());
         psql(&format!("SELECT $m${mark}$m$"));
         let rest = format!("    criteria: {{where: \"{condition}\"}}\n    fields: [id]\n{REPLACE}");
         system.project.run(&pipeline(&system.connection(), &format!("'{src}'"), FILES, "x.csv", &rest)).exits(0);
@@ -173,7 +173,7 @@ fn arrays_and_objects_of_uuids_go_through_files_and_databases() {
     let yaml = |target: &str, connection: &str| {
         format!(
             "version: 1\nname: p\nconnections:\n  a: {pg}\n  b: {connection}\nstreams:\n  - id: s\n    source:\n      type: query\n      \
-             sql: SELECT id, make_array(u, NULL) AS us, named_struct('k', u) AS o FROM a.{src} WHERE id = 2\n    \
+             sql: SELECT id, make_array(u, CAST(NULL AS uuid)) AS us, named_struct('k', u) AS o FROM a.{src} WHERE id = 2\n    \
              target: {{connection: b, value: {target}}}\n{REPLACE}"
         )
     };
@@ -220,8 +220,12 @@ fn a_sqlite_table_holds_readable_texts_that_come_back_as_uuids() {
     let error = read("").exits(1).stream("s")["error"].clone();
     assert!(error["message"].as_str().unwrap().contains("'none' is not a uuid"), "{error}");
     sqlite3(&db, "DELETE FROM odd WHERE u = 'none'");
-    read("").exits(0);
+    sqlite3(&db, &format!("INSERT INTO odd VALUES ('{A}')"));
+    read(&format!("    criteria: {{where: \"u = '{B}'\"}}\n")).exits(0);
     assert_eq!(system.project.read("x.csv"), format!("u\n{B}\n"));
+    let sql = format!("SELECT id FROM b.t WHERE u = '{}'", B.to_uppercase());
+    let ran = system.project.dxt(&["query", &sql, "--connection", "b=sqlite:///t.db", "--format", "csv"]);
+    assert_eq!(ran.exits(0).out, "id\n2\n");
 }
 
 #[test]
@@ -282,6 +286,6 @@ fn discover_shows_the_type() {
     let system = System::new(Kind::Postgres);
     let src = postgres_table(&system);
     let url = env("DXT_TEST_PG_URL");
-    let ran = system.project.dxt(&["discover", &url, "--select", &src, "--format", "json"]).exits(0);
+    let ran = system.project.dxt(&["discover", &url, "--select", &src.replace('"', ""), "--format", "json"]).exits(0);
     assert!(ran.out.contains("\"dtype\": \"uuid\""), "{}", ran.out);
 }
