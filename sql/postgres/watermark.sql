@@ -1,1 +1,1 @@
-SELECT max({value}) AS {column} FROM {target}
+SELECT {greatest} AS {column} FROM {target}

@@ -14,7 +14,7 @@ use datafusion::parquet::basic::{Compression as Codec, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 
 use super::{Buffer, BufferId, Committed, Header, Manifest, Part};
-use crate::connector::file::FileConnector;
+use crate::connector::file::{FileConnector, logical};
 use crate::connector::{Connector, Dataset, ExtractRequest, Load, LoadCounts};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::Compression;
@@ -98,8 +98,7 @@ impl Writing {
         if self.open.is_none() {
             let path = self.folder.join(self.part_name());
             let file = File::create_new(&path).during(ErrorKind::Buffer, wrong("creating", &path))?;
-            let schema = self.header.schema.to_arrow();
-            let writer = ArrowWriter::try_new(file, schema, Some(self.properties.clone()))
+            let writer = logical::parquet_writer(file, &self.header.schema, self.properties.clone())
                 .during(ErrorKind::Buffer, wrong("writing", &path))?;
             self.open = Some(writer);
         }
@@ -132,6 +131,8 @@ impl Drop for Writing {
 impl Load for Writing {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         let path = self.folder.clone();
+        let schema = self.header.schema.to_file_arrow();
+        let batch = logical::labelled(&batch, &schema).during(ErrorKind::Buffer, wrong("writing", &path))?;
         let writer = self.open_part()?;
         writer.write(&batch).during(ErrorKind::Buffer, wrong("writing", &path))?;
         if writer.in_progress_size() >= GROUP_BYTES {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::arrow::error::ArrowError;
@@ -14,6 +14,7 @@ use datafusion::arrow::util::display::FormatOptions;
 use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
 use super::args::{QueryArgs, RowFormat};
@@ -23,7 +24,7 @@ use crate::config;
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BufferConfig, ConnectionConfig};
-use crate::plan::strict::cast_strict;
+use crate::plan::strict::{cast_strict, readable, readable_type};
 use crate::plan::{Engine, stream};
 
 /// What the SQL of a command may name.
@@ -83,7 +84,7 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
     if matches!(args.format, RowFormat::Json | RowFormat::Jsonl) {
         unique_names(&physical.schema())?;
     }
-    let rows = execute_stream(physical, context.task_ctx())?;
+    let rows = in_words(execute_stream(physical, context.task_ctx())?);
     let out = || std::io::BufWriter::new(std::io::stdout().lock());
     // A NULL is named, too: a program need not know the columns from elsewhere.
     let objects = JsonBuilder::new().with_explicit_nulls(true);
@@ -116,6 +117,25 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
             print::written(writer.into_inner().flush())
         }
     }
+}
+
+/// The rows with each uuid as its text: Arrow's own writers know it as bytes.
+fn in_words(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let raw = rows.schema();
+    let fields = raw.fields().iter().map(|field| {
+        let data_type = readable_type(field.data_type());
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let words = schema.clone();
+    let batches = rows.map(move |batch| {
+        let batch = batch?;
+        let columns = batch.columns().iter().zip(words.fields());
+        let columns = columns.map(|(column, field)| readable(column, field.name())).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(words.clone(), columns, &options)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }
 
 /// The batch with each nested column as JSON text.

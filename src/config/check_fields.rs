@@ -145,7 +145,7 @@ fn watermark(site: &Site<'_>, findings: &mut Findings) {
     let Some(dtype) = field.dtype.filter(|_| !site.field_broken("field.dtype", i)) else {
         return;
     };
-    use TypeName::{Array, Binary, Bool, Date, Json, Object, String, Time, Timestamp, TimestampTz};
+    use TypeName::{Array, Binary, Bool, Date, Json, Object, String, Time, Timestamp, TimestampTz, Uuid};
     if matches!(dtype, Bool | Binary | Json | Array | Object) {
         let message = format!("watermark_field {name} is a {dtype}, which has no order to follow");
         site.report_of(findings, &at, message, "take a number, a date, a timestamp or a string");
@@ -154,6 +154,7 @@ fn watermark(site: &Site<'_>, findings: &mut Findings) {
     let hint = match (extract.lookback, dtype) {
         (None, _) => return,
         (Some(_), String) => "remove lookback: nothing can be taken from a text",
+        (Some(_), Uuid) => "remove lookback: nothing can be taken from a uuid",
         (Some(Lookback::Duration(_)), Date | Time | Timestamp | TimestampTz) => return,
         (Some(Lookback::Duration(_)), _) => "write a whole number",
         (Some(Lookback::Count(_)), Date | Time | Timestamp | TimestampTz) => "write a duration, such as 1h or 7d",

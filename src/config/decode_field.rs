@@ -19,7 +19,7 @@ pub(super) struct RawField {
 const KEYS: [&str; 8] = ["id", "dtype", "precision", "scale", "nullable", "source", "target", "metadata"];
 
 /// Other systems' names of types, for the hint.
-const ALIASES: [(&str, &str); 25] = [
+const ALIASES: [(&str, &str); 27] = [
     ("int", "int32"),
     ("integer", "int32"),
     ("tinyint", "int8"),
@@ -45,6 +45,8 @@ const ALIASES: [(&str, &str); 25] = [
     ("blob", "binary"),
     ("jsonb", "json"),
     ("struct", "object"),
+    ("guid", "uuid"),
+    ("uniqueidentifier", "uuid"),
 ];
 
 /// The list of a stream's fields. A field that is wrong stays in the list as `None`.

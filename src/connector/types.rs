@@ -28,6 +28,7 @@ impl TypeMapper for DxtTypes {
             DxtType::Timestamp { precision: 6 },
             DxtType::TimestampTz { precision: 6 },
             DxtType::Binary,
+            DxtType::Uuid,
             DxtType::Json,
         ];
         let decimal = || {
@@ -51,9 +52,13 @@ mod tests {
 
     #[test]
     fn a_types_name_is_read_back_as_the_type() {
-        for dtype in
-            [DxtType::Int8, DxtType::Json, DxtType::Decimal { precision: 12, scale: 2 }, DxtType::Time { precision: 6 }]
-        {
+        for dtype in [
+            DxtType::Int8,
+            DxtType::Uuid,
+            DxtType::Json,
+            DxtType::Decimal { precision: 12, scale: 2 },
+            DxtType::Time { precision: 6 },
+        ] {
             assert_eq!(DxtTypes.from_native(&dtype.to_string()).unwrap(), dtype);
         }
         assert!(DxtTypes.from_native("varchar").is_err());

@@ -27,6 +27,7 @@ pub enum TypeName {
     Timestamp,
     TimestampTz,
     Binary,
+    Uuid,
     Json,
     Array,
     Object,
@@ -34,7 +35,7 @@ pub enum TypeName {
 
 impl TypeName {
     /// Every name, in the order of the documentation.
-    pub const ALL: [(&'static str, Self); 21] = [
+    pub const ALL: [(&'static str, Self); 22] = [
         ("int8", Self::Int8),
         ("int16", Self::Int16),
         ("int32", Self::Int32),
@@ -53,6 +54,7 @@ impl TypeName {
         ("timestamp", Self::Timestamp),
         ("timestamp_tz", Self::TimestampTz),
         ("binary", Self::Binary),
+        ("uuid", Self::Uuid),
         ("json", Self::Json),
         ("array", Self::Array),
         ("object", Self::Object),
@@ -111,6 +113,8 @@ pub enum DxtType {
         precision: u8,
     },
     Binary,
+    /// 16 bytes, whose order is that of their text.
+    Uuid,
     /// Text that is JSON.
     Json,
     Array(Box<DxtType>),
@@ -139,6 +143,7 @@ impl DxtType {
             Self::Timestamp { .. } => TypeName::Timestamp,
             Self::TimestampTz { .. } => TypeName::TimestampTz,
             Self::Binary => TypeName::Binary,
+            Self::Uuid => TypeName::Uuid,
             Self::Json => TypeName::Json,
             Self::Array(_) => TypeName::Array,
             Self::Object(_) => TypeName::Object,
@@ -166,6 +171,33 @@ impl fmt::Display for DxtType {
                 write!(f, "object<{}>", inner.join(", "))
             }
             other => f.write_str(other.name().as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_in_manifests_are_known_by_their_names() {
+        // Those that are written stay readable: a buffer may be loaded by a later dxt.
+        for (json, dtype) in [
+            ("\"string\"", DxtType::String),
+            ("\"uuid\"", DxtType::Uuid),
+            ("{\"decimal\":{\"precision\":12,\"scale\":2}}", DxtType::Decimal { precision: 12, scale: 2 }),
+            ("{\"array\":\"uuid\"}", DxtType::Array(Box::new(DxtType::Uuid))),
+        ] {
+            assert_eq!(serde_json::to_string(&dtype).unwrap(), json);
+            assert_eq!(serde_json::from_str::<DxtType>(json).unwrap(), dtype);
+        }
+    }
+
+    #[test]
+    fn every_name_is_read_as_its_type() {
+        for (name, of) in TypeName::ALL {
+            assert_eq!(TypeName::parse(name), Some(of));
+            assert_eq!(of.to_string(), name);
         }
     }
 }

@@ -12,8 +12,9 @@ mod options;
 mod pipeline;
 mod schema;
 pub mod selector;
+mod uuid;
 
-pub use arrow::UTC;
+pub use arrow::{UTC, is_uuid};
 pub use connection::{ConnectionConfig, Secret};
 pub use dtype::{DxtType, TypeName};
 pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
@@ -25,3 +26,4 @@ pub use pipeline::{
     OnDuplicate, Pipeline, Source, SourceKind, Stream, Target, TargetKind,
 };
 pub use schema::{DxtField, DxtSchema, NativeType};
+pub use uuid::{UUID_BYTES, parse_uuid, uuid_text};

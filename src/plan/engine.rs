@@ -10,6 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use super::catalog;
 use super::filter::BoundFilters;
 use super::relay::Relays;
+use super::uuids::UuidSql;
 use crate::buffer::Buffer;
 use crate::connector::{Connector, Dataset, Loader, Registry};
 use crate::error::{Error, ErrorKind, Result};
@@ -98,6 +99,9 @@ impl Engine {
         options.execution.time_zone = Some("UTC".into());
         let state = SessionStateBuilder::new()
             .with_config(config)
+            // Before those of DataFusion, which come with its features.
+            .with_expr_planners(vec![Arc::new(UuidSql)])
+            .with_type_planner(Arc::new(UuidSql))
             .with_default_features()
             .with_physical_optimizer_rule(Arc::new(BoundFilters))
             .with_physical_optimizer_rule(Arc::new(Relays))

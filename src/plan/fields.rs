@@ -5,7 +5,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 
 use super::strict::{check_cast, strict_cast};
-use super::{RunInfo, floats};
+use super::{RunInfo, rewrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, FieldSource, FieldSpec, Generator, Stream, TypeName, UTC, nearest};
 
@@ -114,7 +114,7 @@ fn column(name: &str, columns: &DxtSchema, schema: &DFSchema) -> Result<(Expr, D
 fn expression(sql: &str, schema: &DFSchema, state: &SessionState) -> Result<(Expr, DxtField)> {
     let wrong = |e| Error::from(e).context(format!("expression `{sql}`"));
     let expr = state.create_logical_expr(sql, schema).map_err(wrong)?;
-    let expr = floats::in_expr(expr, schema).map_err(wrong)?;
+    let expr = rewrite::in_expr(expr, schema).map_err(wrong)?;
     let (_, field) = expr.to_field(schema).map_err(wrong)?;
     let dtype = DxtType::from_arrow(field.data_type())?;
     // The plan's type, which may be a layout that DXT types do not use, is brought to theirs here.
@@ -193,8 +193,16 @@ fn plain_type(name: TypeName) -> DxtType {
         TypeName::Bool => DxtType::Bool,
         TypeName::Date => DxtType::Date,
         TypeName::Binary => DxtType::Binary,
+        TypeName::Uuid => DxtType::Uuid,
         TypeName::Json => DxtType::Json,
-        _ => DxtType::String,
+        // The others have parameters.
+        TypeName::String
+        | TypeName::Decimal
+        | TypeName::Time
+        | TypeName::Timestamp
+        | TypeName::TimestampTz
+        | TypeName::Array
+        | TypeName::Object => DxtType::String,
     }
 }
 

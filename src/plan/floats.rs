@@ -2,38 +2,16 @@
 //! an error, and no source takes the condition. Here the float's type wins, as in every database.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
-use datafusion::optimizer::utils::NamePreserver;
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast, lit};
 
 /// Functions whose arguments are brought to one type.
 const LIKE_TYPED: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
 
-/// The plan with every decimal that meets a float read as a float. To be done before anyone looks at its types.
-pub(super) fn in_plan(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let whole = plan.transform_up_with_subqueries(|node| {
-        let schema = merge_schema(&node.inputs());
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let done = expr.transform_up(|expr| one(expr, &schema))?;
-            Ok(done.update_data(|expr| name.restore(expr)))
-        })?;
-        // What is below may have changed its types, too.
-        node.map_data(LogicalPlan::recompute_schema)
-    })?;
-    Ok(whole.data)
-}
-
-/// The same for one expression over `schema`.
-pub(super) fn in_expr(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(expr.transform_up(|expr| one(expr, schema))?.data)
-}
-
-fn one(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// One expression, whose parts are done: every decimal that meets a float is read as a float.
+pub(super) fn one(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let changed = match &mut expr {
         Expr::BinaryExpr(binary) if compares(binary.op) => {
             settle(vec![binary.left.as_mut(), binary.right.as_mut()], schema)
@@ -102,6 +80,7 @@ fn float(expr: &Expr) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::{in_expr, in_plan};
     use super::*;
     use datafusion::arrow::datatypes::{Field, Schema};
     use datafusion::prelude::{SessionConfig, SessionContext};

@@ -15,9 +15,11 @@ mod filter;
 mod floats;
 pub mod primary_key;
 mod relay;
+mod rewrite;
 pub mod sink;
 pub mod stream;
 pub mod strict;
+mod uuids;
 pub mod watermark;
 
 pub use engine::Engine;

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, ident};
 
 use super::fields::{self, PlannedField};
-use super::floats;
+use super::rewrite;
 use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
@@ -65,7 +65,7 @@ pub async fn extract(
     if let Some(condition) = stream.criteria.as_ref().and_then(|c| c.filter.as_ref()) {
         let parsed = state.create_logical_expr(condition, scan.schema());
         let expr = parsed.map_err(|e| Error::from(e).context(format!("criteria `{condition}`")))?;
-        builder = builder.filter(floats::in_expr(expr, scan.schema())?)?;
+        builder = builder.filter(rewrite::in_expr(expr, scan.schema())?)?;
     }
     if let Some(condition) = watermark.as_ref().and_then(|w| w.filter.clone()) {
         builder = builder.filter(condition)?;
@@ -127,7 +127,7 @@ pub async fn select_only(context: &SessionContext, sql: &str) -> Result<LogicalP
             .with_source(e)
             .with_hint("tables are changed by streams; a query only reads")
     })?;
-    Ok(floats::in_plan(plan)?)
+    Ok(rewrite::in_plan(plan)?)
 }
 
 /// The source's key is the buffer's, where every part of it is carried as it is.

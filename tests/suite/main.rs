@@ -16,4 +16,5 @@ mod quickstart;
 mod semantics;
 mod sqlite;
 mod support;
+mod uuid;
 mod volume;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
+use arrow::array::{ArrayRef, BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder, StringBuilder};
 use arrow::datatypes::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, SchemaRef, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
@@ -88,6 +88,23 @@ impl Decoder for Binaries {
     }
 }
 
+struct Uuids(FixedSizeBinaryBuilder);
+
+impl Decoder for Uuids {
+    fn push(&mut self, text: Option<&[u8]>) -> Result<(), Fault> {
+        match text.map(parse::uuid).transpose()? {
+            // Sixteen bytes always fit.
+            Some(value) => self.0.append_value(value).map_err(|_| Fault::Form)?,
+            None => self.0.append_null(),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.0.finish())
+    }
+}
+
 /// Whether a text file's column can be read as `dtype`.
 ///
 /// # Errors
@@ -121,6 +138,7 @@ fn decoder(dtype: &DxtType) -> Option<Box<dyn Decoder>> {
         DxtType::Json => Box::new(Strings { builder: StringBuilder::new(), parse: parse::json }),
         DxtType::Bool => Box::new(Bools(BooleanBuilder::new())),
         DxtType::Binary => Box::new(Binaries(BinaryBuilder::new())),
+        DxtType::Uuid => Box::new(Uuids(FixedSizeBinaryBuilder::new(16))),
         DxtType::Date => primitive::<Date32Type>(dtype, parse::date),
         DxtType::Time { precision } => match precision {
             0 => primitive::<Time32SecondType>(dtype, |t| Ok(parse::time(t, 0)? as i32)),
@@ -250,6 +268,7 @@ mod tests {
             (DxtType::TimestampTz { precision: 6 }, "2024-01-01T00:00:00Z"),
             (DxtType::Json, "[1]"),
             (DxtType::Binary, "\\x00"),
+            (DxtType::Uuid, "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"),
             (DxtType::String, "x"),
         ];
         for (dtype, text) in types {
@@ -267,6 +286,8 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Validation);
         assert!(error.message().starts_with("f.csv:3: column x: `99999"), "{error}");
         assert!(error.message().ends_with("…` does not fit into int32"), "{error}");
+        let error = decode(DxtType::Uuid, &[Some("a0eebc99")]).unwrap_err();
+        assert!(error.message().ends_with("`a0eebc99` is not a value of type uuid"), "{error}");
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! Batches as the bytes of a file, in any format.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use flate2::write::GzEncoder;
 
 use super::format::{Codec, Dialect, FileOptions, Format};
 use super::{csv, ipc, json, parquet};
 use crate::error::{ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, DxtType};
+use crate::model::{DxtField, DxtSchema};
 
 /// Encodes one file. Bytes come out as batches go in; none are kept but what the format needs.
 pub struct Encoder {
@@ -34,9 +32,9 @@ impl Encoder {
         let form = match format {
             Format::Parquet => {
                 let (compression, rows) = (options.page_compression()?, options.row_group_rows);
-                Form::Parquet(Box::new(parquet::Encoder::new(file_schema(schema), compression, rows)?))
+                Form::Parquet(Box::new(parquet::Encoder::new(schema, compression, rows)?))
             }
-            Format::Ipc => Form::Ipc(Box::new(ipc::Encoder::new(file_schema(schema), options.buffer_compression()?)?)),
+            Format::Ipc => Form::Ipc(Box::new(ipc::Encoder::new(schema, options.buffer_compression()?)?)),
             Format::Csv => {
                 let packer = Packer::new(options.codec(name)?)?;
                 Form::Csv { dialect: options.dialect(name)?, packer, begun: false }
@@ -92,20 +90,6 @@ impl Encoder {
     }
 }
 
-/// The Arrow schema of a file that carries types: JSON is marked as such, so that it comes back as json.
-fn file_schema(schema: &DxtSchema) -> SchemaRef {
-    let fields = schema.fields.iter().map(file_field).collect::<Vec<_>>();
-    Arc::new(Schema::new(fields))
-}
-
-fn file_field(field: &DxtField) -> Field {
-    let arrow = field.to_arrow();
-    match field.dtype {
-        DxtType::Json => arrow.with_metadata([("ARROW:extension:name".to_string(), "arrow.json".to_string())].into()),
-        _ => arrow,
-    }
-}
-
 enum Packer {
     None,
     Gzip(GzEncoder<Vec<u8>>),
@@ -146,10 +130,12 @@ impl Packer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
-    use crate::model::Options;
+    use crate::model::{DxtType, Options};
 
     fn options(compression: &str) -> FileOptions {
         let options = Options::from([("compression".to_string(), serde_json::json!(compression))]);

@@ -20,6 +20,7 @@ use super::exec::Output;
 use super::format::Codec;
 use super::input::Input;
 use super::listing::SourceFile;
+use super::logical;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{Compression, DxtField, DxtSchema};
@@ -106,7 +107,7 @@ pub async fn schema(store: &Store, file: &SourceFile) -> Result<DxtSchema> {
             stream.decoder.schema().ok_or_else(missing)?
         }
     };
-    DxtSchema::from_arrow(&schema).map_err(|e| e.context(file.shown.to_string()))
+    DxtSchema::from_file_arrow(&schema).map_err(|e| e.context(file.shown.to_string()))
 }
 
 struct Stream<'a> {
@@ -244,7 +245,8 @@ impl Encoder {
     ///
     /// # Errors
     /// Loader: Arrow's writer refuses the schema.
-    pub fn new(schema: SchemaRef, compression: Compression) -> Result<Self> {
+    pub fn new(schema: &DxtSchema, compression: Compression) -> Result<Self> {
+        let schema = schema.to_file_arrow();
         let codec = match compression {
             Compression::Zstd => Some(CompressionType::ZSTD),
             Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
@@ -262,8 +264,7 @@ impl Encoder {
     /// Loader: the batch cannot be encoded.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
         let doing = || "writing Arrow".to_string();
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec());
-        let batch = batch.during(ErrorKind::Loader, doing)?;
+        let batch = logical::labelled(batch, &self.schema).during(ErrorKind::Loader, doing)?;
         self.writer.write(&batch).during(ErrorKind::Loader, doing)?;
         Ok(std::mem::take(self.writer.get_mut()))
     }

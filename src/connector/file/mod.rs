@@ -18,6 +18,7 @@ mod labelled;
 mod listing;
 mod load;
 mod location;
+pub(crate) mod logical;
 mod parquet;
 mod parse;
 mod sink;

@@ -18,7 +18,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::MetadataFetch;
-use parquet::basic::{Compression as Codec, LogicalType, Type as Physical, ZstdLevel};
+use parquet::basic::{Compression as Codec, Type as Physical, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
@@ -26,9 +26,10 @@ use parquet::file::properties::WriterProperties;
 use super::format::Codec as TextCodec;
 use super::labelled::LabelledExec;
 use super::listing::SourceFile;
+use super::logical;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{Compression, DxtSchema, DxtType};
+use crate::model::{Compression, DxtSchema};
 
 /// Rows per row group at most: readers hold one at a time.
 const GROUP_ROWS: usize = 1 << 20;
@@ -77,14 +78,9 @@ pub async fn describe(store: &Store, file: &SourceFile) -> Result<Described> {
             .with_source(e)
             .with_hint("it is damaged or cut off, or another format: `options: {format: …}` names it")
     })?;
-    let mut schema = DxtSchema::from_arrow(metadata.schema()).map_err(|e| e.context(file.shown.to_string()))?;
+    let mut schema = DxtSchema::from_file_arrow(metadata.schema()).map_err(|e| e.context(file.shown.to_string()))?;
     let file_metadata = metadata.metadata().file_metadata();
-    for (field, column) in schema.fields.iter_mut().zip(file_metadata.schema_descr().root_schema().get_fields()) {
-        // Text that says so itself is JSON; Arrow's own types do not tell.
-        if field.dtype == DxtType::String && column.get_basic_info().logical_type_ref() == Some(&LogicalType::Json) {
-            field.dtype = DxtType::Json;
-        }
-    }
+    logical::named_types(&mut schema, file_metadata.schema_descr());
     let rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
     Ok(Described { widths: widths(metadata.metadata()), schema, rows })
 }
@@ -162,7 +158,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Loader: Parquet has no such type.
-    pub fn new(schema: SchemaRef, compression: Compression, group_rows: Option<u64>) -> Result<Self> {
+    pub fn new(schema: &DxtSchema, compression: Compression, group_rows: Option<u64>) -> Result<Self> {
         let codec = match compression {
             Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
             Compression::Snappy => Codec::SNAPPY,
@@ -176,8 +172,9 @@ impl Encoder {
             .set_max_row_group_bytes(Some(GROUP_BYTES))
             .set_created_by(format!("dxt {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
-        Ok(Self { writer: writer.during(ErrorKind::Loader, || "writing Parquet".into())?, schema })
+        let writer = logical::parquet_writer(Vec::new(), schema, properties);
+        let writer = writer.during(ErrorKind::Loader, || "writing Parquet".into())?;
+        Ok(Self { writer, schema: schema.to_file_arrow() })
     }
 
     /// Takes a batch, and gives the bytes that are ready.
@@ -186,8 +183,7 @@ impl Encoder {
     /// Loader: the batch cannot be encoded.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
         let doing = || "writing Parquet".to_string();
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec());
-        let batch = batch.during(ErrorKind::Loader, doing)?;
+        let batch = logical::labelled(batch, &self.schema).during(ErrorKind::Loader, doing)?;
         self.writer.write(&batch).during(ErrorKind::Loader, doing)?;
         // What the writer still buffers belongs before what it writes next.
         self.writer.sync().during(ErrorKind::Loader, doing)?;
@@ -227,7 +223,8 @@ mod tests {
             ("t", Arc::new(StringArray::from_iter_values((0..500).map(|_| wide.as_str())))),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut encoder = Encoder::new(batch.schema(), Compression::Zstd, None).unwrap();
+        let schema = DxtSchema::from_arrow(&batch.schema()).unwrap();
+        let mut encoder = Encoder::new(&schema, Compression::Zstd, None).unwrap();
         let mut bytes = encoder.write(&batch).unwrap();
         bytes.extend(encoder.finish().unwrap());
         assert!(bytes.len() < 50_000, "{} bytes: the test needs a dictionary", bytes.len());

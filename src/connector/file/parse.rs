@@ -3,6 +3,7 @@
 use arrow::datatypes::i256;
 
 use super::calendar::{days_from_date, is_date};
+use crate::model::{UUID_BYTES, parse_uuid};
 
 /// Why a text is no value of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +177,11 @@ pub fn binary(bytes: &[u8]) -> Parsed<Vec<u8>> {
     }
     let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8).ok_or(Fault::Form);
     digits.chunks_exact(2).map(|pair| Ok(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// A UUID, in the forms that PostgreSQL takes.
+pub fn uuid(bytes: &[u8]) -> Parsed<[u8; UUID_BYTES]> {
+    parse_uuid(bytes).ok_or(Fault::Form)
 }
 
 /// Reads a text from its begin.

@@ -13,6 +13,7 @@ use arrow::datatypes::{
 
 use super::calendar::date_from_days;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::uuid_text;
 
 /// Writes the value of a row that is not NULL. Fails where the format has no text for it.
 pub type Write1<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + Send + 'a>;
@@ -182,6 +183,15 @@ pub fn texts(array: &dyn Array) -> Result<Texts<'_>> {
             let values = array.as_binary::<i32>();
             let write: Write1<'_> = Box::new(move |row, out| {
                 hex(values.value(row), out);
+                Ok(())
+            });
+            (false, write)
+        }
+        DataType::FixedSizeBinary(16) => {
+            let values = array.as_fixed_size_binary();
+            let write: Write1<'_> = Box::new(move |row, out| {
+                let value = values.value(row).try_into().map_err(|_| unexpected(values.data_type()))?;
+                out.extend_from_slice(uuid_text(value).as_bytes());
                 Ok(())
             });
             (false, write)

@@ -1,4 +1,14 @@
 //! Types of files: a file has dxt's own types, so that its native spelling is dxt's.
+//!
+//! | DXT | Parquet | Arrow IPC | CSV, JSON lines |
+//! | --- | --- | --- | --- |
+//! | uuid | `FIXED_LEN_BYTE_ARRAY(16)` with the logical type `UUID` and Arrow's extension `arrow.uuid` | `FixedSizeBinary(16)`, `arrow.uuid` | `a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11` |
+//! | json | text with the logical type `JSON` and `arrow.json` | `Utf8`, `arrow.json` | its text; in JSON lines the value itself |
+//! | binary | `BYTE_ARRAY` | `Binary` | `\x00ff` |
+//!
+//! uuid and json are named so at any depth of arrays and objects, and read as such where another writer named them. 16
+//! bytes without that name are binary. Text files name no types: a column of theirs is a uuid by `dtype: uuid`, which takes
+//! upper case, braces and missing hyphens, too.
 
 use super::format::Format;
 use crate::connector::TypeMapper;
@@ -59,6 +69,7 @@ impl TypeMapper for FileTypes {
             (TypeName::Bool, []) => DxtType::Bool,
             (TypeName::Date, []) => DxtType::Date,
             (TypeName::Binary, []) => DxtType::Binary,
+            (TypeName::Uuid, []) => DxtType::Uuid,
             (TypeName::Json, []) => DxtType::Json,
             _ => return Err(wrong()),
         })
@@ -98,7 +109,7 @@ fn in_parquet(dtype: &DxtType) -> Result<DxtType> {
                 }
             }
         }
-        DxtType::Array(item) => DxtType::Array(Box::new(in_parquet(&nested(item))?)),
+        DxtType::Array(item) => DxtType::Array(Box::new(in_parquet(item)?)),
         DxtType::Object(fields) if fields.is_empty() => {
             return Err(Error::new(ErrorKind::TypeMapping, "Parquet cannot hold an object without fields")
                 .with_hint("declare the field as json"));
@@ -114,18 +125,15 @@ fn in_parquet(dtype: &DxtType) -> Result<DxtType> {
     })
 }
 
-/// The item of an array has no metadata that would say that its text is JSON.
-fn nested(dtype: &DxtType) -> DxtType {
-    if *dtype == DxtType::Json { DxtType::String } else { dtype.clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_spelling_comes_back() {
-        for text in ["int8", "uint64", "decimal(12,2)", "decimal(5,-2)", "timestamp", "timestamp_tz(9)", "time(0)"] {
+        for text in
+            ["int8", "uint64", "decimal(12,2)", "decimal(5,-2)", "timestamp", "timestamp_tz(9)", "time(0)", "uuid"]
+        {
             assert_eq!(FileTypes.from_native(text).unwrap().to_string(), text);
         }
         assert_eq!(FileTypes.from_native("array<decimal(4,1)>").unwrap().to_string(), "array<decimal(4,1)>");
@@ -139,7 +147,7 @@ mod tests {
         let stored = |dtype| stored(&dtype, Format::Parquet).unwrap().to_string();
         assert_eq!(stored(DxtType::Timestamp { precision: 0 }), "timestamp(3)");
         assert_eq!(stored(DxtType::Decimal { precision: 5, scale: -2 }), "decimal(7,0)");
-        assert_eq!(stored(DxtType::Array(Box::new(DxtType::Json))), "array<string>");
+        assert_eq!(stored(DxtType::Array(Box::new(DxtType::Json))), "array<json>");
         assert!(super::stored(&DxtType::Object(vec![]), Format::Parquet).is_err());
     }
 }

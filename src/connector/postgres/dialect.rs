@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use super::codec::text;
 use super::types::PgType;
 use crate::connector::sql::{Comparison, Dialect, Pushed};
-use crate::model::DxtField;
+use crate::model::{DxtField, uuid_text};
 
 /// The dialect, for the columns of one source.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +107,13 @@ fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
         },
         PgType::TimestampTz(_) => match micros(value)? {
             (micros, true) => Some(format!("TIMESTAMPTZ '{}'", written(|out| text::timestamp(out, micros, true))?)),
+            _ => None,
+        },
+        PgType::Uuid => match value {
+            ScalarValue::FixedSizeBinary(16, Some(bytes)) => {
+                let text = uuid_text(bytes.as_slice().try_into().ok()?);
+                Some(format!("'{text}'::uuid"))
+            }
             _ => None,
         },
         PgType::Text | PgType::Varchar(_) => string(value).and_then(quote_text),
@@ -226,6 +233,9 @@ mod tests {
         let instant = ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()));
         let sql = pushed("timestamp with time zone", Comparison::Gt, instant).unwrap();
         assert_eq!(sql, "\"x\" > TIMESTAMPTZ '1970-01-01 00:00:00.000001+00'");
+        let uuid = ScalarValue::FixedSizeBinary(16, Some(vec![0xA0; 16]));
+        let sql = pushed("uuid", Comparison::Lt, uuid).unwrap();
+        assert_eq!(sql, "\"x\" < 'a0a0a0a0-a0a0-a0a0-a0a0-a0a0a0a0a0a0'::uuid");
         let wall = ScalarValue::TimestampNanosecond(Some(1_000), None);
         let sql = eq("timestamp without time zone", wall).unwrap();
         assert_eq!(sql, "\"x\" = TIMESTAMP '1970-01-01 00:00:00.000001'");

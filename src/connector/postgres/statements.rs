@@ -275,18 +275,14 @@ pub(super) fn watermark(target: &RelationName, field: &DxtField) -> Result<(Stri
         return Err(Error::new(ErrorKind::TypeMapping, what)
             .with_hint("take a column of an integer, numeric(p,s), date, timestamp or text type"));
     }
-    let mut read = field.clone().nullable(true);
-    let value = match native {
-        Some(PgType::Uuid) => {
-            // PostgreSQL has no max() of uuid before 18; their texts have the same order.
-            read = DxtField::new(&field.name, field.dtype.clone()).native(super::types::SYSTEM, "text");
-            format!("{column}::text COLLATE \"C\"")
-        }
-        _ => ordered(field, ""),
+    let greatest = match native {
+        // PostgreSQL has no max() of uuid before 18; their texts have the same order.
+        Some(PgType::Uuid) => format!("max({column}::text COLLATE \"C\")::uuid"),
+        _ => format!("max({})", ordered(field, "")),
     };
     let relation = dialect.relation(target);
-    let values = [("value", value.as_str()), ("column", column.as_str()), ("target", relation.as_str())];
-    Ok((render(WATERMARK, &values), read))
+    let values = [("greatest", greatest.as_str()), ("column", column.as_str()), ("target", relation.as_str())];
+    Ok((render(WATERMARK, &values), field.clone().nullable(true)))
 }
 
 /// A column in the order in which dxt compares: text by its bytes.
@@ -488,6 +484,8 @@ mod tests {
         let field = |native: &str| DxtField::new("w", PgType::parse(native).dtype()).native(SYSTEM, native);
         let sql = |native| watermark(&name(), &field(native)).map(|(sql, _)| sql);
         assert_eq!(sql("text").unwrap(), "SELECT max(\"w\" COLLATE \"C\") AS \"w\" FROM \"public\".\"t\"");
+        let uuid = "SELECT max(\"w\"::text COLLATE \"C\")::uuid AS \"w\" FROM \"public\".\"t\"";
+        assert_eq!(sql("uuid").unwrap(), uuid);
         assert_eq!(sql("integer").unwrap(), "SELECT max(\"w\") AS \"w\" FROM \"public\".\"t\"");
         for native in ["numeric", "boolean", "jsonb", "interval", "integer[]"] {
             assert_eq!(sql(native).unwrap_err().kind(), ErrorKind::TypeMapping, "{native}");

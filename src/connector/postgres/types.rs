@@ -95,17 +95,14 @@ impl PgType {
             Self::Numeric(Some((precision, scale))) => decimal(precision, scale).unwrap_or(DxtType::String),
             Self::Json | Self::Jsonb => DxtType::Json,
             Self::Bytea => DxtType::Binary,
+            Self::Uuid => DxtType::Uuid,
             Self::Date => DxtType::Date,
             Self::Time(digits) => DxtType::Time { precision: units(digits) },
             Self::Timestamp(digits) => DxtType::Timestamp { precision: units(digits) },
             Self::TimestampTz(digits) => DxtType::TimestampTz { precision: units(digits) },
-            Self::Numeric(None)
-            | Self::Text
-            | Self::Varchar(_)
-            | Self::Char(_)
-            | Self::Name
-            | Self::Uuid
-            | Self::Other => DxtType::String,
+            Self::Numeric(None) | Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Name | Self::Other => {
+                DxtType::String
+            }
         }
     }
 
@@ -196,7 +193,7 @@ fn units(digits: u8) -> u8 {
 /// | `time(p)` | time of 0, 3 or 6 digits | time32, time64 | `12:34:56.789000` | `12:34:56.789` |
 /// | `timestamp(p)` | timestamp of 0, 3 or 6 digits | timestamp | `2024-02-29 12:34:56.789000` | `2024-02-29 12:34:56.789` |
 /// | `timestamptz(p)` | timestamp_tz, in UTC | timestamp, UTC | the same with `+00:00` | the same with `+00:00` |
-/// | `uuid` | string | string | text | text |
+/// | `uuid` | uuid | arrow.uuid | `UUID_TEXT` | text |
 /// | `json`, `jsonb` | json, its text as it is | arrow.json | text | text; in JSON its value |
 /// | enums, domains, composite types | string, with the type's name | string | text: `ok`, `5`, `(1,"x,y")` | text |
 /// | arrays | string | string | `{1,NULL,3}` | text |
@@ -232,7 +229,7 @@ fn units(digits: u8) -> u8 {
 /// | uint64 | `numeric(20,0)` |
 /// | float32, float64 | `real`, `double precision` |
 /// | decimal(p,s) | `numeric(p,s)` |
-/// | string, bool, date, binary | `text`, `boolean`, `date`, `bytea` |
+/// | string, bool, date, binary, uuid | `text`, `boolean`, `date`, `bytea`, `uuid` |
 /// | time, timestamp, timestamp_tz | `time`, `timestamp`, `timestamptz`; microseconds at most |
 /// | json, array, object | `json`, as `jsonb` would drop double keys and their order |
 ///
@@ -253,6 +250,10 @@ impl TypeMapper for PostgresTypes {
             check_spelling(native)?;
             return Ok(native.to_string());
         }
+        // Read as text at the pipeline's wish, it fills such a column still.
+        if field.dtype == DxtType::String && field.native_in(SYSTEM).map(PgType::parse) == Some(PgType::Uuid) {
+            return Ok("uuid".into());
+        }
         Ok(match &field.dtype {
             DxtType::Int8 | DxtType::Int16 | DxtType::Uint8 => "smallint".into(),
             DxtType::Int32 | DxtType::Uint16 => "integer".into(),
@@ -271,6 +272,7 @@ impl TypeMapper for PostgresTypes {
             DxtType::Timestamp { precision } => with_digits("timestamp", *precision, "without"),
             DxtType::TimestampTz { precision } => with_digits("timestamp", *precision, "with"),
             DxtType::Binary => "bytea".into(),
+            DxtType::Uuid => "uuid".into(),
             DxtType::Json | DxtType::Array(_) | DxtType::Object(_) => "json".into(),
         })
     }
@@ -328,6 +330,7 @@ mod tests {
             ("double precision", "float8", "float64"),
             ("numeric(12,2)", "decimal( 12 , 2 )", "decimal(12,2)"),
             ("integer", "serial", "int32"),
+            ("uuid", "UUID", "uuid"),
         ] {
             assert_eq!(dtype(server), expected, "{server}");
             assert_eq!(PgType::parse(server), PgType::parse(person), "{person}");
@@ -359,6 +362,9 @@ mod tests {
         assert_eq!(native(field), "character varying(20)");
         let cast = DxtField::new("a", DxtType::Int64).native(SYSTEM, "character varying(20)");
         assert_eq!(native(cast), "bigint");
+        let text = DxtField::new("a", DxtType::String).native(SYSTEM, "uuid");
+        assert_eq!(native(text), "uuid");
+        assert_eq!(native(DxtField::new("a", DxtType::Uuid)), "uuid");
         let foreign = DxtField::new("a", DxtType::String).native("sqlite", "VARCHAR(20)");
         assert_eq!(native(foreign), "text");
     }

@@ -21,6 +21,7 @@
 //! | `TIMESTAMP(f)`, `DATETIME(f)`, `TIMESTAMP WITHOUT TIME ZONE` | timestamp | text `YYYY-MM-DD HH:MM:SS.ffffff` |
 //! | `TIMESTAMPTZ(f)`, `TIMESTAMP WITH TIME ZONE` | timestamp_tz | the same in UTC, with `+00:00` |
 //! | `JSON_TEXT`, `JSON` | json | text |
+//! | `UUID_TEXT`, `UUID` | uuid | text in its canonical form; other forms and blobs of 16 bytes are read, too |
 //! | `BLOB` | binary | blob |
 //! | `TEXT`, `CHAR(n)`, `VARCHAR(n)`, `CLOB` … | string | text |
 //! | none, as views' and queries' expressions | by the values | one storage class: its type; else string |
@@ -29,7 +30,7 @@
 //! `f` is the number of digits of a second's fraction, 6 where it is not given. Written are: int8 `TINYINT`, int16 and
 //! uint8 `SMALLINT`, int32 and uint16 `INT4`, int64 and uint32 `BIGINT`, uint64 `TEXT_UNSIGNED(64)`, float32 `FLOAT4`,
 //! float64 `DOUBLE`, decimals to 15 digits `DECIMAL(p,s)` and wider ones `TEXT_DECIMAL(p,s)` (SQLite's numbers have no
-//! more digits), json, array and object `JSON_TEXT`, and the others under their own names. SQLite
+//! more digits), uuid `UUID_TEXT`, json, array and object `JSON_TEXT`, and the others under their own names. SQLite
 //! has no NaN (refused) and no negative zero (stored as 0.0).
 
 use crate::connector::TypeMapper;
@@ -186,6 +187,7 @@ impl TypeMapper for SqliteTypes {
                 }
                 "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => Some(DxtType::TimestampTz { precision: precision()? }),
                 "JSON" | "JSON_TEXT" => Some(DxtType::Json),
+                "UUID" | "UUID_TEXT" => Some(DxtType::Uuid),
                 _ => None,
             };
             if let Some(dtype) = known {
@@ -228,6 +230,7 @@ impl TypeMapper for SqliteTypes {
             DxtType::Timestamp { precision } => timed("TIMESTAMP", *precision),
             DxtType::TimestampTz { precision } => timed("TIMESTAMPTZ", *precision),
             DxtType::Binary => "BLOB".into(),
+            DxtType::Uuid => "UUID_TEXT".into(),
             DxtType::Json | DxtType::Array(_) | DxtType::Object(_) => "JSON_TEXT".into(),
         })
     }
@@ -312,6 +315,7 @@ mod tests {
             DxtType::Bool,
             DxtType::Date,
             DxtType::Binary,
+            DxtType::Uuid,
             DxtType::Json,
             DxtType::Decimal { precision: 15, scale: 3 },
             DxtType::Decimal { precision: 16, scale: 3 },

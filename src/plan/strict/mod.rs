@@ -7,6 +7,7 @@
 mod nested;
 mod text;
 mod udf;
+mod uuids;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
 use arrow::compute::kernels::cmp::not_distinct;
@@ -15,8 +16,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 pub use udf::{StrictCast, strict_cast};
+pub use uuids::{readable, readable_type};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::is_uuid;
 
 const LENIENT: CastOptions<'static> = CastOptions { safe: true, format_options: FormatOptions::new() };
 
@@ -42,8 +45,10 @@ pub fn cast_strict(array: &ArrayRef, to: &DataType, field: &str) -> Result<Array
             let plain = plain_cast(array, &DataType::Utf8, field)?;
             return cast_strict(&plain, to, field);
         }
+        (DataType::Utf8, _) if is_uuid(to) => return uuids::parse(array.as_string::<i32>(), to, field),
         (DataType::Utf8, _) if !is_text(to) => return text::parse(array.as_string::<i32>(), to, field),
         _ if from.is_nested() || to.is_nested() => return nested::cast(array, to, field),
+        (_, DataType::Utf8) if is_uuid(from) => return Ok(uuids::print(array)),
         (_, DataType::Utf8) if !is_text(from) && !is_binary(from) => return text::print(array, field),
         _ => {}
     }
@@ -76,6 +81,11 @@ pub fn check_cast(from: &DataType, to: &DataType, field: &str) -> Result<()> {
 pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (a, b) if a == b => true,
+        // All of its 16 bytes, or its text; not bytes of another fixed length.
+        (uuid, other) | (other, uuid) if is_uuid(uuid) && !other.is_nested() => {
+            let bytes = matches!(other, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+            bytes || *other == DataType::Null || *other == DataType::Utf8 || (is_uuid(to) && is_text(other))
+        }
         (DataType::List(a), DataType::List(b)) => can_cast(a.data_type(), b.data_type()),
         (DataType::Struct(a), DataType::Struct(b)) => {
             let member = |f: &arrow::datatypes::FieldRef| {
@@ -160,6 +170,9 @@ fn first_false(mask: &BooleanArray) -> Option<usize> {
 
 /// A value for an error: at most 60 characters of it.
 pub(crate) fn shown(array: &dyn Array, row: usize) -> String {
+    if let Some(uuid) = is_uuid(array.data_type()).then(|| uuids::text(array, row)).flatten() {
+        return shorten(&uuid);
+    }
     let text = match ArrayFormatter::try_new(array, &FormatOptions::default().with_null("NULL")) {
         Ok(formatter) => formatter.value(row).try_to_string().unwrap_or_else(|_| "?".into()),
         Err(_) => "?".into(),

@@ -50,6 +50,8 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, field: &str) -> Result<Array
 
 /// Each value as one JSON text.
 fn print_json(array: &ArrayRef, field: &str) -> Result<ArrayRef> {
+    // Arrow's writer knows uuids as bytes.
+    let array = &super::readable(array, field)?;
     let wrong = |e| no_cast(array.data_type(), &DataType::Utf8, field).with_source(e);
     let schema = Arc::new(Schema::new(vec![Field::new("v", array.data_type().clone(), true)]));
     let mut out = StringBuilder::new();

@@ -4,7 +4,7 @@ use arrow::array::*;
 use arrow::datatypes::{DataType, TimeUnit};
 use proptest::prelude::*;
 
-use super::cast_strict;
+use super::{can_cast, cast_strict};
 
 fn to<A: Array + 'static>(array: A, to: DataType) -> Result<ArrayRef, String> {
     cast_strict(&(Arc::new(array) as ArrayRef), &to, "f").map_err(|e| e.message().to_string())
@@ -210,4 +210,45 @@ proptest! {
             prop_assert!(same, "{} became {}", text, printed.as_string::<i32>().value(0));
         }
     }
+}
+
+const UUID: &str = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+
+fn uuids() -> arrow::array::FixedSizeBinaryArray {
+    let value = crate::model::parse_uuid(UUID.as_bytes());
+    let values = vec![value, None].into_iter();
+    arrow::array::FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16).unwrap()
+}
+
+#[test]
+fn a_uuid_is_its_text_and_its_bytes_and_nothing_else() {
+    let uuid = DataType::FixedSizeBinary(16);
+    for form in [UUID, "{A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11}", "a0eebc999c0b4ef8bb6d6bb9bd380a11"] {
+        let parsed = to(StringArray::from(vec![Some(form), None]), uuid.clone()).unwrap();
+        assert_eq!(parsed.as_fixed_size_binary(), &uuids(), "{form}");
+    }
+    let text = to(uuids(), DataType::Utf8).unwrap();
+    assert_eq!(text.as_string::<i32>().iter().collect::<Vec<_>>(), [Some(UUID), None]);
+    let bytes = to(uuids(), DataType::Binary).unwrap();
+    assert_eq!(bytes.as_binary::<i32>().value(0), uuids().value(0));
+    assert_eq!(cast_strict(&bytes, &uuid, "f").unwrap().as_fixed_size_binary(), &uuids());
+    let error = to(StringArray::from(vec!["not one"]), uuid.clone()).unwrap_err();
+    assert!(error.contains("`not one` does not fit uuid"), "{error}");
+    assert!(to(arrow::array::BinaryArray::from(vec![&b"15 bytes, no mor"[..15]]), uuid.clone()).is_err());
+    assert!(to(Int64Array::from(vec![1]), uuid.clone()).unwrap_err().contains("no cast from int64 to uuid"));
+    for other in [DataType::Int64, DataType::Boolean, DataType::FixedSizeBinary(8), DataType::Date32] {
+        assert!(to(uuids(), other.clone()).is_err(), "{other}");
+        assert!(!can_cast(&uuid, &other) && !can_cast(&other, &uuid), "{other}");
+    }
+}
+
+#[test]
+fn uuids_within_lists_and_objects_are_texts_in_json() {
+    let of = |t: DataType| DataType::List(Arc::new(arrow::datatypes::Field::new("item", t, true)));
+    let list = of(DataType::FixedSizeBinary(16));
+    let json = format!("[\"{UUID}\",null]");
+    let parsed = to(StringArray::from(vec![json.as_str()]), list.clone()).unwrap();
+    assert_eq!(parsed.as_list::<i32>().values().as_fixed_size_binary(), &uuids());
+    assert_eq!(cast_strict(&parsed, &DataType::Utf8, "f").unwrap().as_string::<i32>().value(0), json);
+    assert!(to(StringArray::from(vec!["[\"x\"]"]), list).unwrap_err().contains("`x`"));
 }

@@ -56,6 +56,7 @@ fn has_form(field: &DxtField) -> bool {
         | (PgType::Text | PgType::Varchar(_) | PgType::Char(_), DxtType::String)
         | (PgType::Json, DxtType::Json)
         | (PgType::Bytea, DxtType::Binary)
+        | (PgType::Uuid, DxtType::Uuid)
         | (PgType::Date, DxtType::Date)
         | (PgType::Time(_), DxtType::Time { .. })
         | (PgType::Timestamp(_), DxtType::Timestamp { .. })
@@ -148,6 +149,7 @@ fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> Put 
             return bytes(text.as_bytes(), out);
         }
         Cell::Binary(a) => return bytes(a.value(row), out),
+        Cell::Uuid(a) => return bytes(a.value(row), out),
         Cell::Date(a) => {
             let days = a.value(row).checked_sub(EPOCH_DAYS).filter(|days| DATES.contains(days));
             let days = days.ok_or_else(|| outside(format!("a date of {} days since 1970", a.value(row))))?;
@@ -387,6 +389,13 @@ mod tests {
         assert!(text("character varying(3)", "äöü") && !text("character varying(3)", "abcd") && !text("text", "a\0b"));
         let coarse = field("timestamp(0) without time zone", DxtType::Timestamp { precision: 6 });
         assert!(encoded(&coarse, Arc::new(TimestampMicrosecondArray::from(vec![1]))).is_err());
+    }
+
+    #[test]
+    fn uuids_travel_as_their_bytes() {
+        let values = [Some([7u8; 16]), None, Some([255; 16])].into_iter();
+        let array: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16).unwrap());
+        assert_eq!(&back(&field("uuid", DxtType::Uuid), array.clone()), &array);
     }
 
     proptest! {

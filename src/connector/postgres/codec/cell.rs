@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::encode::{escape, float, hex};
 use super::{DAY_MICROS, text};
 use crate::connector::postgres::types::{PgType, SYSTEM};
-use crate::model::DxtField;
+use crate::model::{DxtField, uuid_text};
 
 /// A value that the target's column does not hold exactly.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ pub(super) enum Cell<'a> {
     Binary(&'a BinaryArray),
     LargeBinary(&'a LargeBinaryArray),
     BinaryView(&'a BinaryViewArray),
+    Uuid(&'a FixedSizeBinaryArray),
     Date(&'a Date32Array),
     Seconds32(&'a Time32SecondArray),
     Millis32(&'a Time32MillisecondArray),
@@ -139,6 +140,7 @@ impl<'a> Cell<'a> {
             DataType::Binary => Self::Binary(any.downcast_ref()?),
             DataType::LargeBinary => Self::LargeBinary(any.downcast_ref()?),
             DataType::BinaryView => Self::BinaryView(any.downcast_ref()?),
+            DataType::FixedSizeBinary(16) => Self::Uuid(any.downcast_ref()?),
             DataType::Date32 => Self::Date(any.downcast_ref()?),
             DataType::Time32(Second) => Self::Seconds32(any.downcast_ref()?),
             DataType::Time32(Millisecond) => Self::Millis32(any.downcast_ref()?),
@@ -215,6 +217,7 @@ impl<'a> Cell<'a> {
             Self::Binary(a) => hex(a.value(row), out),
             Self::LargeBinary(a) => hex(a.value(row), out),
             Self::BinaryView(a) => hex(a.value(row), out),
+            Self::Uuid(a) => a.value(row).try_into().map_or(Err(fmt::Error), |value| out.write_str(&uuid_text(value))),
             Self::Date(a) => text::date(out, i64::from(a.value(row))),
             Self::Seconds32(a) => return time(i64::from(a.value(row)), 1_000_000, limits, out),
             Self::Millis32(a) => return time(i64::from(a.value(row)), 1_000, limits, out),

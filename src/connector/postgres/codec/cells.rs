@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, NullBufferBuilder, PrimitiveArray,
-    StringArray,
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
+    NullBufferBuilder, PrimitiveArray, StringArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::ArrowNativeType;
@@ -91,6 +91,15 @@ impl<T: Copy + Default + ArrowNativeType> Fixed<T> {
         self.before = self.values.len();
         let values = ScalarBuffer::from(std::mem::take(&mut self.values));
         Arc::new(PrimitiveArray::<A>::new(values, self.nulls.finish()))
+    }
+}
+
+impl Fixed<i128> {
+    /// The words as 16 bytes each, in the order in which they were read.
+    pub(super) fn take_bytes(&mut self) -> ArrayRef {
+        self.before = self.values.len();
+        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        Arc::new(FixedSizeBinaryArray::new(16, values, self.nulls.finish()))
     }
 }
 

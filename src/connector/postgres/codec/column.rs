@@ -34,7 +34,8 @@ enum Cells {
     Numeric256(Fixed<i256>, numeric::Target),
     Text(Lengths),
     Jsonb(Lengths),
-    Uuid(Lengths),
+    /// The bytes of each as one word.
+    Uuid(Fixed<i128>),
     Bytea(Lengths),
     Date(Fixed<i32>),
     /// With the microseconds of one unit.
@@ -105,7 +106,6 @@ impl Cells {
         let micros = |precision: u8| if precision == 0 { 1_000_000 } else { 1_000 };
         Some(match (native, dtype) {
             (Some(PgType::Jsonb), _) => Self::Jsonb(Lengths::new()),
-            (Some(PgType::Uuid), _) => Self::Uuid(Lengths::new()),
             (_, DxtType::String | DxtType::Json) => Self::Text(Lengths::new()),
             (None, _) => return None,
             (Some(_), DxtType::Bool) => Self::Bool(Bits::new()),
@@ -122,6 +122,7 @@ impl Cells {
                     _ => Self::Numeric256(Fixed::new(), target),
                 }
             }
+            (Some(_), DxtType::Uuid) => Self::Uuid(Fixed::new()),
             (Some(_), DxtType::Binary) => Self::Bytea(Lengths::new()),
             (Some(_), DxtType::Date) => Self::Date(Fixed::new()),
             (Some(_), DxtType::Time { precision: precision @ 0..=3 }) => Self::Time32(Fixed::new(), micros(*precision)),
@@ -158,7 +159,7 @@ impl Cells {
                 Some((1, text)) => copy(out, text),
                 _ => false,
             }),
-            Self::Uuid(out) => out.extend(chunk, slots, uuid),
+            Self::Uuid(out) => out.words(chunk, slots, |bytes| Some(i128::from_ne_bytes(bytes))),
             Self::Date(out) => out.words(chunk, slots, |bytes| days(i32::from_be_bytes(bytes)).ok()),
             Self::Time32(out, unit) => out.words(chunk, slots, |bytes| {
                 let micros = midnight(i64::from_be_bytes(bytes)).ok()?;
@@ -187,8 +188,7 @@ impl Cells {
             Self::Numeric128(_, target) => target.decode::<i128>(bytes).err().unwrap_or(LENGTH),
             Self::Numeric256(_, target) => target.decode::<i256>(bytes).err().unwrap_or(LENGTH),
             Self::Jsonb(_) if bytes.first() != Some(&1) => CellError::Malformed("a jsonb of an unknown version"),
-            Self::Uuid(_) if bytes.len() != 16 => LENGTH,
-            Self::Text(_) | Self::Bytea(_) | Self::Jsonb(_) | Self::Uuid(_) => LONG,
+            Self::Text(_) | Self::Bytea(_) | Self::Jsonb(_) => LONG,
             Self::Date(_) => word.map_or(LENGTH, |word| days(word).err().unwrap_or(LENGTH)),
             Self::Time32(..) | Self::Time64(_) => long.map_or(LENGTH, |long| midnight(long).err().unwrap_or(LENGTH)),
             Self::Timestamp(..) => long.map_or(LENGTH, |long| micros(long).err().unwrap_or(LENGTH)),
@@ -208,25 +208,11 @@ impl Cells {
             Self::Float8(out) => out.take::<Float64Type>(),
             Self::Numeric128(out, _) => out.take::<Decimal128Type>(),
             Self::Numeric256(out, _) => out.take::<Decimal256Type>(),
-            Self::Text(out) | Self::Jsonb(out) | Self::Uuid(out) => out.take_text()?,
+            Self::Text(out) | Self::Jsonb(out) => out.take_text()?,
+            Self::Uuid(out) => out.take_bytes(),
             Self::Bytea(out) => out.take_binary(),
         })
     }
-}
-
-/// Appends a uuid's text.
-fn uuid(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bytes.iter().take(16).enumerate() {
-        at += usize::from(matches!(index, 4 | 6 | 8 | 10));
-        text[at] = HEX[usize::from(byte >> 4)];
-        text[at + 1] = HEX[usize::from(byte & 15)];
-        at += 2;
-    }
-    out.extend_from_slice(&text);
-    bytes.len() == 16
 }
 
 #[cold]

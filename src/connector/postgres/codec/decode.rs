@@ -440,13 +440,23 @@ mod tests {
         let text = |native: &str, dtype, bytes: &[u8]| {
             one(native, dtype, bytes).unwrap().column(0).as_string::<i32>().value(0).to_string()
         };
-        let uuid: Vec<u8> = (0..16).map(|i| i * 17).collect();
-        assert_eq!(text("uuid", DxtType::String, &uuid), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(
+            text("uuid", DxtType::String, b"00112233-4455-6677-8899-aabbccddeeff"),
+            "00112233-4455-6677-8899-aabbccddeeff"
+        );
         assert_eq!(text("jsonb", DxtType::Json, b"\x01{}"), "{}");
         assert_eq!(text("json", DxtType::Json, b"{ }"), "{ }");
         assert_eq!(text("public.mood", DxtType::String, b"ok"), "ok");
         assert_eq!(text("integer", DxtType::String, b"12"), "12");
         assert!(one("text", DxtType::String, b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_uuid_is_its_sixteen_bytes() {
+        let uuid: Vec<u8> = (0..16).collect();
+        let batch = one("uuid", DxtType::Uuid, &uuid).unwrap();
+        assert_eq!(batch.column(0).as_fixed_size_binary().value(0), uuid);
+        assert!(one("uuid", DxtType::Uuid, &uuid[1..]).is_err());
     }
 
     #[test]

@@ -160,6 +160,8 @@ mod tests {
         let floats = Float64Array::from(vec![0.1, -0.0, f64::NAN, f64::NEG_INFINITY, 1e300]);
         assert_eq!(one("double precision", DxtType::Float64, floats).unwrap(), "1e-1\n-0e0\nNaN\n-Infinity\n1e300");
         assert_eq!(one("real", DxtType::Float32, Float32Array::from(vec![0.1])).unwrap(), "1e-1");
+        let uuid = FixedSizeBinaryArray::try_from_iter([[0xA0u8; 16]].into_iter()).unwrap();
+        assert_eq!(one("uuid", DxtType::Uuid, uuid).unwrap(), "a0a0a0a0-a0a0-a0a0-a0a0-a0a0a0a0a0a0");
         assert_eq!(one("bytea", DxtType::Binary, BinaryArray::from(vec![&b"\0\xff"[..]])).unwrap(), "\\\\x00ff");
         assert_eq!(one("date", DxtType::Date, Date32Array::from(vec![-719_163])).unwrap(), "0001-12-31 BC");
         let decimal = Decimal128Array::from(vec![-5]).with_precision_and_scale(5, 2).unwrap();

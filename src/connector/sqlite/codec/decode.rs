@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder, types::*,
+    ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder,
+    StringBuilder, types::*,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit, i256};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -13,7 +14,7 @@ use super::text::{fraction_units, parse_date, parse_decimal, parse_moment, parse
 use super::{Misfit, show};
 use crate::connector::sqlite::types::{Affinity, SYSTEM};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, DxtType};
+use crate::model::{DxtField, DxtSchema, DxtType, UUID_BYTES, parse_uuid};
 
 const EPOCH_HINT: &str =
     "dxt does not guess an epoch's unit: read the column as int64, or convert it in SQL, e.g. datetime(x, 'unixepoch')";
@@ -147,6 +148,29 @@ impl Column for Binary {
     }
 }
 
+struct Uuid(FixedSizeBinaryBuilder);
+
+impl Column for Uuid {
+    fn append(&mut self, value: ValueRef<'_>) -> Result<usize, Misfit> {
+        let read = match value {
+            ValueRef::Text(bytes) => parse_uuid(bytes),
+            ValueRef::Blob(bytes) => bytes.try_into().ok(),
+            _ => None,
+        };
+        let wrong = || misfit(value, "is not a uuid").hint("read the column with `dtype: string`");
+        self.0.append_value(read.ok_or_else(wrong)?).map_err(|_| wrong())?;
+        Ok(UUID_BYTES)
+    }
+
+    fn null(&mut self) {
+        self.0.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.0.finish())
+    }
+}
+
 struct Text {
     builder: StringBuilder,
     json: bool,
@@ -256,6 +280,7 @@ fn column(field: &DxtField, loose: bool) -> Result<Box<dyn Column>> {
         DxtType::Json => Box::new(Text { builder: StringBuilder::new(), json: true, numbers, loose: false }),
         DxtType::Bool => Box::new(Bool(BooleanBuilder::new())),
         DxtType::Binary => Box::new(Binary(BinaryBuilder::new())),
+        DxtType::Uuid => Box::new(Uuid(FixedSizeBinaryBuilder::new(16))),
         DxtType::Array(_) | DxtType::Object(_) => {
             return Err(Error::new(ErrorKind::TypeMapping, format!("SQLite has no {dtype}"))
                 .with_hint("read the column as json"));

@@ -8,7 +8,7 @@ use super::decode::is_json;
 use super::text::{format_date, format_decimal, format_time, format_timestamp, parse_decimal};
 use super::{Misfit, shorten};
 use crate::connector::sqlite::types::Affinity;
-use crate::model::DxtType;
+use crate::model::{DxtType, uuid_text};
 
 /// The value at `row` as a column of `dtype` and `affinity` stores it. `array` has the Arrow type of `dtype`.
 pub fn encode<'a>(
@@ -59,6 +59,10 @@ pub fn encode<'a>(
         DataType::Binary => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(array.as_binary::<i32>().value(row)))),
         DataType::LargeBinary => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(array.as_binary::<i64>().value(row)))),
         DataType::BinaryView => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(array.as_binary_view().value(row)))),
+        DataType::FixedSizeBinary(16) => match array.as_fixed_size_binary().value(row).try_into() {
+            Ok(value) => Ok(owned(uuid_text(value))),
+            Err(_) => Err(Misfit::new("a uuid has 16 bytes")),
+        },
         other => Err(Misfit::new(format!("dxt does not write Arrow's {other} to SQLite"))),
     }
 }

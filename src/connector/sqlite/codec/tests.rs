@@ -213,10 +213,28 @@ fn values_without_a_faithful_form_are_refused() {
 }
 
 #[test]
+fn uuids_are_canonical_text_in_any_column_for_them_and_read_from_other_forms() {
+    let id = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    let value = crate::model::parse_uuid(id.as_bytes());
+    let array = FixedSizeBinaryArray::try_from_sparse_iter_with_size(vec![value, None].into_iter(), 16).unwrap();
+    for native in ["UUID_TEXT", "UUID", "TEXT"] {
+        let (classes, back) = through(&DxtType::Uuid, Some(native), Arc::new(array.clone())).unwrap();
+        assert_eq!(classes, ["text", "null"], "{native}");
+        assert_eq!(back.as_fixed_size_binary(), &array, "{native}");
+    }
+    for stored in [ValueRef::Text(b"{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"), ValueRef::Blob(&value.unwrap())] {
+        assert_eq!(decode(DxtType::Uuid, false, stored).unwrap().as_fixed_size_binary().value(0), value.unwrap());
+    }
+}
+
+#[test]
 fn values_that_disagree_with_the_type_are_refused() {
     use DxtType::*;
     let text = |t: &'static str| ValueRef::Text(t.as_bytes());
     let cases: Vec<(DxtType, ValueRef<'_>)> = vec![
+        (Uuid, text("a0eebc99")),
+        (Uuid, ValueRef::Integer(5)),
+        (Uuid, ValueRef::Blob(b"x")),
         (Int64, text("5")),
         (Int64, ValueRef::Real(1.5)),
         (Int64, ValueRef::Real(9_223_372_036_854_775_808.0)),
