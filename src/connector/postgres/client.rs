@@ -113,11 +113,12 @@ impl Session {
             Ok(answers) => answers,
             Err(e) => return Err(session.failed("setting the session up", e).await),
         };
-        let row = answers.into_iter().find_map(|answer| match answer {
+        // The last of them: statements before it may give rows as well.
+        let row = answers.into_iter().rev().find_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let said = |column| row.as_ref().and_then(|row| row.get(column)).unwrap_or_default();
+        let said = |column| row.as_ref().and_then(|row| row.try_get(column).ok().flatten()).unwrap_or_default();
         let _ = named.send(Identity { pid: said(0).to_string(), server: said(1).to_string() });
         let (standby, read_only) = (said(2) == "t", said(3) == "on");
         Ok((session, standby, read_only))

@@ -82,9 +82,31 @@ pub(super) async fn lost(waits: &Waits, route: &Route, who: &Identity, patience:
         sleep(AGAIN).await;
         let second = ask(route, who).await;
         if let Some(why) = second.filter(|_| waits.current() == begun) {
+            release(route, who).await;
             return format!("nothing has moved for {} s, and {why}", patience.as_secs_f64().ceil());
         }
     }
+}
+
+/// Ends what a lost session left on the server, as far as that answers: it would keep its locks for as long as the
+/// server takes the connection for a living one.
+async fn release(route: &Route, who: &Identity) {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {} \
+         AND wait_event IN ('ClientRead', 'ClientWrite') \
+         AND extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text = '{}'",
+        who.pid, who.server
+    );
+    let _ = timeout(route.limit, send(route, &sql)).await;
+}
+
+/// Runs one statement on a connection of its own.
+async fn send(route: &Route, sql: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+    let (client, connection) = route.driver.connect(route.tls.fresh()).await?;
+    let task = tokio::spawn(connection);
+    let rows = client.simple_query(sql).await;
+    task.abort();
+    rows
 }
 
 /// Why a session counts as lost; `None` where it does not, or where that cannot be told.
@@ -94,14 +116,7 @@ async fn ask(route: &Route, who: &Identity) -> Option<String> {
          (SELECT coalesce(state, '?') || ' ' || coalesce(wait_event, '-') FROM pg_catalog.pg_stat_activity WHERE pid = {})",
         who.pid
     );
-    let asked = timeout(route.limit, async {
-        let (client, connection) = route.driver.connect(route.tls.fresh()).await?;
-        let task = tokio::spawn(connection);
-        let rows = client.simple_query(&sql).await;
-        task.abort();
-        rows
-    });
-    let rows = match asked.await {
+    let rows = match timeout(route.limit, send(route, &sql)).await {
         Err(_) => return Some("the server does not answer a second connection".into()),
         Ok(Err(e)) => {
             let ends = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
