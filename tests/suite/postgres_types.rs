@@ -217,7 +217,8 @@ fn views_partitions_foreign_tables_and_sql_give_every_type_as_its_table_does() {
             let sql = format!("ALTER TABLE {} ALTER {column} TYPE {}", target(i), case.native);
             psql(&within(&system, &sql));
         }
-        differ.extend(differences(&wide, &target(i), &names));
+        // What the wrapper changes on its way (the declaration of an xml) is not dxt's doing.
+        differ.extend(differences(if i == 3 { &foreign } else { &wide }, &target(i), &names));
     }
     psql(&format!("SET client_min_messages = warning; DROP SERVER {schema}_loop CASCADE"));
     assert!(differ.is_empty(), "{}", differ.join("\n"));

@@ -259,7 +259,7 @@ fn a_text_file_is_read_as_uuid_where_the_pipeline_says_so_and_strictly() {
     assert_eq!(project.read("x.jsonl"), format!("{{\"u\":\"{B}\"}}\n{{\"u\":\"{A}\"}}\n"));
     let made = "    fields: [{id: g, dtype: uuid, metadata: {generated_by: dxt, generator: uuid}}]\n";
     project.run(&pipeline(FILES, "in.csv", FILES, "x.parquet", &format!("{made}{REPLACE}"))).exits(0);
-    let sql = "SELECT count(DISTINCT g) AS n, min(octet_length(g)) AS l FROM 'x.parquet' WHERE g > '00000000000000000000000000000000'";
+    let sql = "SELECT count(DISTINCT g) AS n, min(octet_length(g::text)) AS l FROM 'x.parquet' WHERE g > '00000000000000000000000000000000'";
     assert_eq!(project.dxt(&["query", sql, "--format", "csv"]).exits(0).out, "n,l\n2,36\n");
     project.write("in.csv", &format!("u\n{B}\n{}\n", &B[1..]));
     let error = project.run(&pipeline(FILES, "in.csv", FILES, "x.jsonl", &rest)).exits(1).stream("s")["error"].clone();
