@@ -7,6 +7,7 @@ mod explain;
 mod incremental;
 mod object_store;
 mod postgres;
+mod postgres_arrays;
 mod postgres_connect;
 mod postgres_modes;
 mod postgres_parts;

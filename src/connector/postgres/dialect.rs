@@ -213,7 +213,8 @@ mod tests {
     fn what_has_no_binary_decoder_is_selected_as_text() {
         let dialect = PostgresDialect::default();
         assert_eq!(dialect.select(&field("integer")), "\"x\"");
-        assert_eq!(dialect.select(&field("integer[]")), "\"x\"::text AS \"x\"");
+        assert_eq!(dialect.select(&field("integer[]")), "\"x\"");
+        assert_eq!(dialect.select(&field("interval[]")), "\"x\"::text AS \"x\"");
         assert_eq!(dialect.select(&field("numeric")), "\"x\"::text AS \"x\"");
         let declared = DxtField::new("a\"b", DxtType::String).native(SYSTEM, "numeric(5,2)");
         assert_eq!(dialect.select(&declared), "\"a\"\"b\"::text AS \"a\"\"b\"");

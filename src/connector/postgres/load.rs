@@ -10,7 +10,7 @@ use futures::SinkExt;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
-use super::codec::{BinaryEncoder, CopyEncoder, FrameWriter, TextEncoder, shorten};
+use super::codec::{CopyEncoder, FrameWriter, encoder, shorten};
 use super::config::Settings;
 use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::{Patience, bound};
@@ -91,24 +91,11 @@ impl PostgresLoad {
             Way::Merge(upsert) => session.run(&upsert.stage, "making the staging table").await?,
             Way::Swap(swap) => swap.make(&session).await?,
         }
-        // A target's own types say more of its limits than the load's: `varchar(20)`.
-        let fields: Vec<_> = spec
-            .schema
-            .fields
-            .iter()
-            .map(|f| match relation.as_ref().and_then(|r| r.schema.field(&f.name)) {
-                Some(column) => DxtField { dtype: f.dtype.clone(), ..column.clone() },
-                None => f.clone(),
-            })
-            .collect();
-        // Binary where every column has such a form, for the server parses no text then.
-        let encoder: Box<dyn CopyEncoder> = match BinaryEncoder::new(&fields) {
-            _ if relayed => Box::new(FrameWriter::default()),
-            Some(binary) => Box::new(binary),
-            None => Box::new(TextEncoder::new(&fields)),
+        let encoder = match relayed {
+            true => Box::new(FrameWriter::default()),
+            false => encoder(&plan.columns),
         };
-        let sql = format!("{} WITH (FORMAT {})", plan.copy, encoder.format());
-        let copy = session.copy_in(&sql, "starting COPY").await?;
+        let copy = session.copy_in(&plan.copy(encoder.format()), "starting COPY").await?;
         Ok(Self {
             label: label.to_string(),
             session,

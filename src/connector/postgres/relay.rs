@@ -72,7 +72,7 @@ fn find(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
 
 /// Whether a column's bytes mean the same at both ends: one type in one spelling, of those that dxt reads in binary.
 fn same(from: &DxtField, to: &DxtField) -> bool {
-    let binary = |field: &DxtField| PgType::of(field).is_some_and(PgType::is_binary);
+    let binary = |field: &DxtField| PgType::of(field).is_some_and(|native| native.is_binary());
     from.native == to.native && binary(from) && binary(to)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::Relation;
+use super::codec::encoder;
 use super::dialect::{PostgresDialect, quote_text};
 use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::bound;
@@ -44,6 +45,8 @@ pub(super) struct Plan {
     pub(super) lock: Option<String>,
     pub(super) way: Way,
     pub(super) copy: String,
+    /// The columns of the COPY, with the target's own types: they say more of its limits than the load's, `varchar(20)`.
+    pub(super) columns: Vec<DxtField>,
     /// The key and the indexes of a target that is created, once it has its rows.
     pub(super) finish: Vec<String>,
     pub(super) sequences: Vec<Move>,
@@ -85,13 +88,14 @@ impl Plan {
             Way::Merge(_) => STAGED,
             Way::Swap(swap) => &swap.aside,
         };
-        let columns = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
+        let names = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
             bound: bound(options.lock_timeout),
             turn: turn(target),
             create: relation.is_none().then(|| create(&name, spec, &options)).transpose()?,
             lock: relation.map(|relation| format!("LOCK TABLE {name} IN {} MODE", mode(&way, relation))),
-            copy: format!("COPY {into} ({columns}) FROM STDIN"),
+            copy: format!("COPY {into} ({names}) FROM STDIN"),
+            columns: spec.schema.fields.iter().map(|field| typed(field, relation)).collect(),
             finish: finish(target, spec, &options, relation.is_none())?,
             sequences: relation.map(|relation| moves(&name, relation, spec)).unwrap_or_default(),
             way,
@@ -107,6 +111,11 @@ impl Plan {
         }
     }
 
+    /// The COPY in a format.
+    pub(super) fn copy(&self, format: &str) -> String {
+        format!("{} WITH (FORMAT {format})", self.copy)
+    }
+
     /// For people, in order.
     pub(super) fn statements(&self) -> Vec<String> {
         let mut all = vec![BEGIN.to_string(), self.bound.clone(), self.turn.clone()];
@@ -117,7 +126,7 @@ impl Plan {
             Way::Merge(upsert) => all.push(upsert.stage.clone()),
             Way::Swap(swap) => all.extend(swap.make.iter().cloned()),
         }
-        all.push(self.copy.clone());
+        all.push(self.copy(encoder(&self.columns).format()));
         match &self.way {
             Way::Append | Way::Empty { .. } => {}
             Way::Merge(upsert) => all.extend(upsert.statements()),
@@ -129,6 +138,11 @@ impl Plan {
         all.push("COMMIT".into());
         all
     }
+}
+
+fn typed(field: &DxtField, relation: Option<&Relation>) -> DxtField {
+    let column = relation.and_then(|relation| relation.schema.field(&field.name));
+    DxtField { native: column.unwrap_or(field).native.clone(), ..field.clone() }
 }
 
 fn truncates(empty: &[String]) -> bool {
@@ -265,7 +279,7 @@ pub(super) fn watermark(target: &RelationName, field: &DxtField) -> Result<(Stri
     let dialect = PostgresDialect::default();
     let column = dialect.quote(&field.name);
     let native = PgType::of(field);
-    let followed = match native {
+    let followed = match &native {
         Some(native) => field.dtype.is_ordered() && native.is_binary(),
         None => false,
     };
@@ -456,6 +470,17 @@ mod tests {
         relation.version = 140_000;
         let all = statements(Some(&relation), &spec(LoadMode::Upsert));
         assert!(all[all.len() - 2].starts_with("UPDATE") && all[all.len() - 1].starts_with("INSERT"), "{all:?}");
+    }
+
+    #[test]
+    fn the_format_of_the_copy_is_shown() {
+        let mut spec = spec(LoadMode::Append);
+        let copy = |spec: &LoadSpec, relation| statements(relation, spec).pop().unwrap();
+        assert!(copy(&spec, None).ends_with("FROM STDIN WITH (FORMAT binary)"));
+        spec.schema.fields[1] = DxtField::new("na\"me", DxtType::String).native(SYSTEM, "interval");
+        assert!(copy(&spec, None).ends_with("FROM STDIN WITH (FORMAT text)"));
+        // A table that is there says itself what its column is.
+        assert!(copy(&spec, Some(&relation())).ends_with("FROM STDIN WITH (FORMAT binary)"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::model::{DxtField, DxtType};
 pub(super) const SYSTEM: &str = "postgres";
 
 /// A native type as far as dxt tells types apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PgType {
     Bool,
     Int2,
@@ -34,6 +34,8 @@ pub(super) enum PgType {
     Timestamp(u8),
     TimestampTz(u8),
     Uuid,
+    /// Of elements that have a decoder. How many dimensions there are is no part of the type.
+    Array(Box<PgType>),
     /// All that is carried as text.
     Other,
 }
@@ -43,6 +45,10 @@ impl PgType {
     pub(super) fn parse(native: &str) -> Self {
         // So spelled where the search path has another type of the name before it.
         let native = native.strip_prefix("pg_catalog.").unwrap_or(native);
+        if let Some(element) = element(native) {
+            let element = Self::parse(element);
+            return if element.element_oid().is_some() { Self::Array(Box::new(element)) } else { Self::Other };
+        }
         let Some((base, args)) = split(native) else {
             return Self::Other;
         };
@@ -83,7 +89,7 @@ impl PgType {
     }
 
     /// The DXT type that holds every value of it.
-    pub(super) fn dtype(self) -> DxtType {
+    pub(super) fn dtype(&self) -> DxtType {
         match self {
             Self::Bool => DxtType::Bool,
             Self::Int2 => DxtType::Int16,
@@ -92,14 +98,15 @@ impl PgType {
             Self::Oid => DxtType::Uint32,
             Self::Float4 => DxtType::Float32,
             Self::Float8 => DxtType::Float64,
-            Self::Numeric(Some((precision, scale))) => decimal(precision, scale).unwrap_or(DxtType::String),
+            Self::Numeric(Some((precision, scale))) => decimal(*precision, *scale).unwrap_or(DxtType::String),
             Self::Json | Self::Jsonb => DxtType::Json,
             Self::Bytea => DxtType::Binary,
             Self::Uuid => DxtType::Uuid,
             Self::Date => DxtType::Date,
-            Self::Time(digits) => DxtType::Time { precision: units(digits) },
-            Self::Timestamp(digits) => DxtType::Timestamp { precision: units(digits) },
-            Self::TimestampTz(digits) => DxtType::TimestampTz { precision: units(digits) },
+            Self::Time(digits) => DxtType::Time { precision: units(*digits) },
+            Self::Timestamp(digits) => DxtType::Timestamp { precision: units(*digits) },
+            Self::TimestampTz(digits) => DxtType::TimestampTz { precision: units(*digits) },
+            Self::Array(element) => DxtType::Array(Box::new(element.dtype())),
             Self::Numeric(None) | Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Name | Self::Other => {
                 DxtType::String
             }
@@ -113,18 +120,54 @@ impl PgType {
     }
 
     /// Whether binary COPY of it can be decoded; else it is read as text.
-    pub(super) fn is_binary(self) -> bool {
+    pub(super) fn is_binary(&self) -> bool {
         match self {
-            Self::Numeric(Some((precision, scale))) => decimal(precision, scale).is_some(),
+            Self::Numeric(Some((precision, scale))) => decimal(*precision, *scale).is_some(),
             Self::Numeric(None) | Self::Other => false,
             _ => true,
         }
     }
 
+    /// The oid by which an array of it names its elements in binary, where they have a decoder. These are the same in
+    /// every database.
+    pub(super) fn element_oid(&self) -> Option<u32> {
+        self.is_binary().then_some(())?;
+        Some(match self {
+            Self::Bool => 16,
+            Self::Bytea => 17,
+            Self::Name => 19,
+            Self::Int8 => 20,
+            Self::Int2 => 21,
+            Self::Int4 => 23,
+            Self::Text => 25,
+            Self::Oid => 26,
+            Self::Json => 114,
+            Self::Float4 => 700,
+            Self::Float8 => 701,
+            Self::Char(_) => 1042,
+            Self::Varchar(_) => 1043,
+            Self::Date => 1082,
+            Self::Time(_) => 1083,
+            Self::Timestamp(_) => 1114,
+            Self::TimestampTz(_) => 1184,
+            Self::Numeric(_) => 1700,
+            Self::Uuid => 2950,
+            Self::Jsonb => 3802,
+            Self::Array(_) | Self::Other => return None,
+        })
+    }
+
     /// Whether it holds text as such, so that the order of its bytes can be had by `COLLATE "C"`.
-    pub(super) fn is_text(self) -> bool {
+    pub(super) fn is_text(&self) -> bool {
         matches!(self, Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Name)
     }
+}
+
+/// The element's spelling in that of an array: `integer` in `integer[]`, `integer[3]` and `integer[][]`.
+fn element(native: &str) -> Option<&str> {
+    let (element, size) = native.trim_end().strip_suffix(']')?.rsplit_once('[')?;
+    let is_size = size.chars().all(|c| c.is_ascii_digit() || c == ' ');
+    is_size.then(|| self::element(element).unwrap_or(element.trim_end()))
 }
 
 /// Splits `timestamp(3) with time zone` into its name in lower case and its numbers; `None` where it is anything else.
@@ -196,7 +239,8 @@ fn units(digits: u8) -> u8 {
 /// | `uuid` | uuid | arrow.uuid | `UUID_TEXT` | text |
 /// | `json`, `jsonb` | json, its text as it is | arrow.json | text | text; in JSON its value |
 /// | enums, domains, composite types | string, with the type's name | string | text: `ok`, `5`, `(1,"x,y")` | text |
-/// | arrays | string | string | `{1,NULL,3}` | text |
+/// | arrays of the types above but an unbounded `numeric` | array, of one dimension that begins at 1 | list | JSON | JSON |
+/// | other arrays | string | string | `{1,NULL,3}` | text |
 /// | `interval`, `timetz` | string | string | `1 mon -2 days +03:04:05`, `12:34:56+05:30` | text |
 /// | ranges, multiranges | string | string | `[1,10)`, `{[1,3),[5,)}` | text |
 /// | `inet`, `cidr`, `macaddr`, `macaddr8` | string | string | `10.0.0.1`, `10.0.0.0/8` | text |
@@ -214,7 +258,7 @@ fn units(digits: u8) -> u8 {
 ///
 /// `dtype: string` reads any column as PostgreSQL's own text. That carries what Arrow's type cannot hold, and is an
 /// error otherwise: infinite dates and timestamps, timestamps past 294247-01-10, the time 24:00, NaN in a
-/// `numeric(p,s)`. In PostgreSQL the field keeps its type all the same: a table that dxt creates has the native one, and
+/// `numeric(p,s)`, an array of several dimensions or with another lower bound. In PostgreSQL the field keeps its type all the same: a table that dxt creates has the native one, and
 /// a column that is there and of the same type takes the text as it is. `target: {type: text}` makes it text there.
 ///
 /// Types outside of `pg_catalog` are named with their schema (`public.mood`), and a target's database must have them. A
@@ -231,7 +275,14 @@ fn units(digits: u8) -> u8 {
 /// | decimal(p,s) | `numeric(p,s)` |
 /// | string, bool, date, binary, uuid | `text`, `boolean`, `date`, `bytea`, `uuid` |
 /// | time, timestamp, timestamp_tz | `time`, `timestamp`, `timestamptz`; microseconds at most |
-/// | json, array, object | `json`, as `jsonb` would drop double keys and their order |
+/// | array of one of the above | its array: `bigint[]`, `numeric(12,2)[]` |
+/// | json, object, array of arrays or of objects | `json`, as `jsonb` would drop double keys and their order |
+///
+/// Rows travel as binary COPY where each column of the load is one of these, in the type that is read of it (a `numeric`
+/// or text with its own limits, which are checked value by value): `boolean`, the integers, `oid`, `real`, `double
+/// precision`, `numeric(p,s)`, `text`, `varchar`, `char(n)`, `name`, `"char"`, `json`, `jsonb`, `bytea`, `date`, `time`,
+/// `timestamp`, `timestamptz`, `uuid`, and arrays of them. Otherwise all of the load travels as text COPY: for
+/// `numeric` without bounds, whose binary form ends at 12000 digits, and for all that is carried as text.
 ///
 /// A column that comes from PostgreSQL keeps its own type as long as its DXT type is still that of its native type.
 #[derive(Debug, Clone, Copy)]
@@ -273,6 +324,9 @@ impl TypeMapper for PostgresTypes {
             DxtType::TimestampTz { precision } => with_digits("timestamp", *precision, "with"),
             DxtType::Binary => "bytea".into(),
             DxtType::Uuid => "uuid".into(),
+            DxtType::Array(item) if !matches!(**item, DxtType::Array(_) | DxtType::Object(_)) => {
+                self.to_native(&DxtField::new(&field.name, item.as_ref().clone()))? + "[]"
+            }
             DxtType::Json | DxtType::Array(_) | DxtType::Object(_) => "json".into(),
         })
     }
@@ -350,10 +404,67 @@ mod tests {
     #[test]
     fn types_without_a_decoder_are_text() {
         assert_eq!(PgType::parse("pg_catalog.text"), PgType::Text);
-        for name in ["integer[]", "public.mood", "interval", "time with time zone", "\"integer\"", "money", "bit(3)"] {
+        for name in [
+            "numeric[]",
+            "public.mood",
+            "public.mood[]",
+            "inet[]",
+            "\"integer\"[]",
+            "\"a[]\"",
+            "int2vector",
+            "interval",
+            "time with time zone",
+            "\"integer\"",
+            "money",
+            "bit(3)",
+        ] {
             assert_eq!(dtype(name), "string", "{name}");
             assert!(!PgType::parse(name).is_binary(), "{name}");
         }
+    }
+
+    #[test]
+    fn an_array_of_a_type_with_a_decoder_is_an_array_whatever_its_dimensions() {
+        for (server, person, expected) in [
+            ("integer[]", "int4[]", "array<int32>"),
+            ("integer[]", "integer[3][ ]", "array<int32>"),
+            ("character varying(20)[]", "VARCHAR(20)[]", "array<string>"),
+            ("numeric(12,2)[]", "decimal(12,2) []", "array<decimal(12,2)>"),
+            ("timestamp(3) with time zone[]", "timestamptz(3)[]", "array<timestamp_tz(3)>"),
+        ] {
+            assert_eq!(dtype(server), expected, "{server}");
+            assert_eq!(PgType::parse(server), PgType::parse(person), "{person}");
+            assert!(PgType::parse(server).is_binary());
+        }
+    }
+
+    #[test]
+    fn lists_of_scalars_are_stored_as_arrays_and_others_as_json() {
+        let list = |item| DxtType::Array(Box::new(item));
+        for (item, expected) in [
+            (DxtType::Int64, "bigint[]"),
+            (DxtType::Uint64, "numeric(20,0)[]"),
+            (DxtType::Decimal { precision: 12, scale: 2 }, "numeric(12,2)[]"),
+            (DxtType::TimestampTz { precision: 6 }, "timestamp with time zone[]"),
+            (DxtType::Json, "json[]"),
+            (list(DxtType::Int64), "json"),
+            (DxtType::Object(Vec::new()), "json"),
+        ] {
+            assert_eq!(native(DxtField::new("a", list(item))), expected);
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_column_creates_a_column_of_its_type() {
+        for name in ["date", "integer[]", "numeric(5,2)", "jsonb"] {
+            assert_eq!(native(DxtField::new("a", DxtType::String).native(SYSTEM, name)), name);
+        }
+        let field = |name| DxtField::new("a", DxtType::String).native(SYSTEM, name);
+        assert!(is_text_of(&field("timestamptz"), "timestamp with time zone"));
+        // What the server would round, and what is text anyway.
+        assert!(!is_text_of(&field("timestamp"), "timestamp(0) without time zone"));
+        assert!(!is_text_of(&field("integer"), "text") && !is_text_of(&field("interval"), "interval"));
+        assert!(!is_text_of(&DxtField::new("a", DxtType::String), "integer[]"));
     }
 
     #[test]

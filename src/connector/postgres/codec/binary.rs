@@ -21,17 +21,31 @@ const STAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200
 /// The binary format, for loads all of whose columns have a binary form that is held exactly here.
 #[derive(Debug)]
 pub(in crate::connector::postgres) struct BinaryEncoder {
-    columns: Vec<(String, Limits)>,
+    columns: Vec<Target>,
     begun: bool,
+}
+
+/// A column of the target.
+#[derive(Debug)]
+struct Target {
+    name: String,
+    limits: Limits,
+    form: Form,
+}
+
+/// What a value's bytes are, where its type in Arrow does not say so.
+#[derive(Debug)]
+enum Form {
+    Plain,
+    /// An array of elements of this oid and form.
+    Array(u32, Box<Form>),
 }
 
 impl BinaryEncoder {
     /// An encoder for columns of the target; `None` where one of them has to travel as text.
     pub(in crate::connector::postgres) fn new(fields: &[DxtField]) -> Option<Self> {
-        fields
-            .iter()
-            .all(has_form)
-            .then(|| Self { columns: fields.iter().map(|f| (f.name.clone(), Limits::of(f))).collect(), begun: false })
+        let target = |f: &DxtField| Some(Target { name: f.name.clone(), limits: Limits::of(f), form: form(f)? });
+        Some(Self { columns: fields.iter().map(target).collect::<Option<_>>()?, begun: false })
     }
 
     fn begin(&mut self, out: &mut BytesMut) {
@@ -42,11 +56,18 @@ impl BinaryEncoder {
     }
 }
 
-/// Whether the target's type and the field's are one pair of the forms below.
-fn has_form(field: &DxtField) -> bool {
+/// The form of values of a field in the target's type; `None` where there is none that is held exactly here.
+fn form(field: &DxtField) -> Option<Form> {
     // A name in quotes is another type than the one it spells.
-    let Some(native) = field.native_in(SYSTEM).filter(|n| !n.contains('"')) else { return false };
-    match (PgType::parse(native), &field.dtype) {
+    let native = field.native_in(SYSTEM).filter(|n| !n.contains('"'))?;
+    form_of(&PgType::parse(native), &field.dtype)
+}
+
+fn form_of(native: &PgType, dtype: &DxtType) -> Option<Form> {
+    match (native, dtype) {
+        (PgType::Array(element), DxtType::Array(item)) => {
+            Some(Form::Array(element.element_oid()?, Box::new(form_of(element, item)?)))
+        }
         (PgType::Bool, DxtType::Bool)
         | (PgType::Int2, DxtType::Int16)
         | (PgType::Int4, DxtType::Int32)
@@ -60,12 +81,13 @@ fn has_form(field: &DxtField) -> bool {
         | (PgType::Date, DxtType::Date)
         | (PgType::Time(_), DxtType::Time { .. })
         | (PgType::Timestamp(_), DxtType::Timestamp { .. })
-        | (PgType::TimestampTz(_), DxtType::TimestampTz { .. }) => true,
+        | (PgType::TimestampTz(_), DxtType::TimestampTz { .. }) => Some(Form::Plain),
         (PgType::Numeric(Some((p, s))), DxtType::Decimal { precision, scale }) => {
             // Up to 36 places, so that a fraction filled up to whole groups of four digits stays within 128 bits.
-            (p, s) == (u16::from(*precision), i16::from(*scale)) && *precision <= 38 && (0..=36).contains(scale)
+            let same = (*p, *s) == (u16::from(*precision), i16::from(*scale));
+            (same && *precision <= 38 && (0..=36).contains(scale)).then_some(Form::Plain)
         }
-        _ => false,
+        _ => None,
     }
 }
 
@@ -82,7 +104,7 @@ impl CopyEncoder for BinaryEncoder {
             return Err(Error::new(ErrorKind::Loader, what));
         };
         let lanes = self.columns.iter().zip(batch.columns());
-        let lanes = lanes.map(|((name, limits), array)| Lane::new(name, limits, array.as_ref()));
+        let lanes = lanes.map(|(target, array)| Lane::new(target, array.as_ref()));
         let lanes = lanes.collect::<Result<Vec<_>>>()?;
         // Once for the batch: below, nothing has to move then.
         out.reserve(2 * batch.num_rows() + lanes.iter().map(|lane| lane.cell.room()).sum::<usize>());
@@ -91,7 +113,7 @@ impl CopyEncoder for BinaryEncoder {
             for lane in &lanes {
                 if lane.nulls.is_some_and(|nulls| nulls.is_null(row)) {
                     out.put_i32(-1);
-                } else if let Err(wrong) = put(&lane.cell, row, &lane.limits, out) {
+                } else if let Err(wrong) = put(&lane.cell, row, lane.form, &lane.limits, out) {
                     return Err(refused(lane.name, *wrong));
                 }
             }
@@ -108,20 +130,22 @@ impl CopyEncoder for BinaryEncoder {
 /// One column of a batch, with all that is the same for its rows.
 struct Lane<'a> {
     name: &'a str,
+    form: &'a Form,
     limits: Limits,
     cell: Cell<'a>,
     nulls: Option<&'a NullBuffer>,
 }
 
 impl<'a> Lane<'a> {
-    fn new(name: &'a str, limits: &Limits, array: &'a dyn Array) -> Result<Self> {
+    fn new(target: &'a Target, array: &'a dyn Array) -> Result<Self> {
+        let name = &target.name;
         let Some(cell) = Cell::new(array) else {
             let what = format!("column {name}: PostgreSQL takes no values of Arrow's {}", array.data_type());
             return Err(Error::new(ErrorKind::TypeMapping, what));
         };
         // Where no text of the batch has a NUL, none has to be looked through by itself.
-        let limits = limits.with_nul(cell.has_nul());
-        Ok(Self { name, limits, cell, nulls: array.nulls().filter(|nulls| nulls.null_count() > 0) })
+        let limits = target.limits.with_nul(cell.has_nul());
+        Ok(Self { name, form: &target.form, limits, cell, nulls: array.nulls().filter(|nulls| nulls.null_count() > 0) })
     }
 }
 
@@ -129,7 +153,7 @@ impl<'a> Lane<'a> {
 type Put = std::result::Result<(), Box<Wrong>>;
 
 /// One value with its length before it.
-fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> Put {
+fn put(cell: &Cell<'_>, row: usize, form: &Form, limits: &Limits, out: &mut BytesMut) -> Put {
     match cell {
         Cell::Bool(a) => out.put_slice(&[0, 0, 0, 1, u8::from(a.value(row))]),
         Cell::Int16(a) => {
@@ -161,6 +185,10 @@ fn put(cell: &Cell<'_>, row: usize, limits: &Limits, out: &mut BytesMut) -> Put 
         Cell::Seconds(a, _) => return stamp(a.value(row), 1_000_000, limits, out),
         Cell::Millis(a, _) => return stamp(a.value(row), 1_000, limits, out),
         Cell::Micros(a, _) => return stamp(a.value(row), 1, limits, out),
+        Cell::List(lists) => {
+            let Form::Array(oid, form) = form else { return Err(outside("a list".into()).into()) };
+            return lists.put(row, *oid, out, |cell, item, out| put(cell, item, form, limits, out));
+        }
         _ => return Err(outside("a value".into()).into()),
     }
     Ok(())
@@ -288,6 +316,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::*;
+    use arrow::datatypes::Int32Type;
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -354,6 +383,7 @@ mod tests {
         for (native, dtype) in [
             ("uuid", DxtType::String),
             ("integer[]", DxtType::String),
+            ("uuid[]", DxtType::String),
             ("jsonb", DxtType::Json),
             ("numeric", DxtType::String),
             ("numeric(38,37)", DxtType::Decimal { precision: 38, scale: 37 }),
@@ -396,6 +426,24 @@ mod tests {
         let values = [Some([7u8; 16]), None, Some([255; 16])].into_iter();
         let array: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16).unwrap());
         assert_eq!(&back(&field("uuid", DxtType::Uuid), array.clone()), &array);
+    }
+
+    #[test]
+    fn lists_come_back() {
+        let of = |item| DxtType::Array(Box::new(item));
+        let numbers = vec![Some(vec![Some(1), None, Some(-3)]), None, Some(vec![]), Some(vec![Some(5)])];
+        let numbers: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(numbers));
+        let f = field("integer[]", of(DxtType::Int32));
+        assert_eq!(&back(&f, numbers.clone()), &numbers);
+        // Of a slice, only its own items.
+        assert_eq!(&back(&f, numbers.slice(2, 2)), &numbers.slice(2, 2));
+        let mut texts = ListBuilder::new(StringBuilder::new());
+        texts.append_value([Some("ä"), None, Some("")]);
+        texts.append_value([Some("abc")]);
+        let texts: ArrayRef = Arc::new(texts.finish());
+        assert_eq!(&back(&field("character varying(3)[]", of(DxtType::String)), texts.clone()), &texts);
+        let refused = encoded(&field("character varying(2)[]", of(DxtType::String)), texts).unwrap_err();
+        assert!(refused.message().contains("column c: \"abc\""), "{refused}");
     }
 
     proptest! {

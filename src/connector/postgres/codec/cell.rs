@@ -8,9 +8,10 @@ use arrow::datatypes::{DataType, TimeUnit, i256};
 use bytes::BytesMut;
 
 use super::encode::{escape, float, hex};
+use super::list_write::List;
 use super::{DAY_MICROS, text};
 use crate::connector::postgres::types::{PgType, SYSTEM};
-use crate::model::{DxtField, uuid_text};
+use crate::model::{DxtField, DxtType, uuid_text};
 
 /// A value that the target's column does not hold exactly.
 #[derive(Debug)]
@@ -48,19 +49,33 @@ impl Default for Limits {
 impl Limits {
     /// The limits of a column by its native type.
     pub(super) fn of(field: &DxtField) -> Self {
+        let Some(native) = field.native_in(SYSTEM) else { return Self::default() };
+        // In quotes it is another type than char: one byte.
+        if native == "\"char\"" {
+            return Self { bytes: Some(1), ..Self::default() };
+        }
+        match PgType::parse(native) {
+            // The text of a value of this very type.
+            native if field.dtype == DxtType::String && native.dtype() != DxtType::String => Self::default(),
+            native => Self::of_type(&native),
+        }
+    }
+
+    /// Those of a type, which for an array are those of its elements.
+    fn of_type(native: &PgType) -> Self {
         let step = |digits: u8| (digits < 6).then(|| 10i64.pow(6 - u32::from(digits)));
-        let native = field.native_in(SYSTEM);
-        match native.map(PgType::parse) {
-            Some(PgType::Name) => Self { bytes: Some(63), ..Self::default() },
-            // In quotes it is another type than char: one byte.
-            _ if native == Some("\"char\"") => Self { bytes: Some(1), ..Self::default() },
-            Some(PgType::Varchar(characters) | PgType::Char(characters)) => Self { characters, ..Self::default() },
-            Some(PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits)) => {
-                Self { micros: step(digits), ..Self::default() }
+        match native {
+            PgType::Array(element) => Self::of_type(element),
+            PgType::Name => Self { bytes: Some(63), ..Self::default() },
+            PgType::Varchar(characters) | PgType::Char(characters) => {
+                Self { characters: *characters, ..Self::default() }
             }
-            Some(PgType::Numeric(Some((_, scale)))) => Self {
-                tens: (scale < 0).then(|| 10i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX)),
-                fraction: Some(usize::try_from(scale).unwrap_or(0)),
+            PgType::Time(digits) | PgType::Timestamp(digits) | PgType::TimestampTz(digits) => {
+                Self { micros: step(*digits), ..Self::default() }
+            }
+            PgType::Numeric(Some((_, scale))) => Self {
+                tens: (*scale < 0).then(|| 10i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX)),
+                fraction: Some(usize::try_from(*scale).unwrap_or(0)),
                 ..Self::default()
             },
             _ => Self::default(),
@@ -113,6 +128,7 @@ pub(super) enum Cell<'a> {
     Millis(&'a TimestampMillisecondArray, bool),
     Micros(&'a TimestampMicrosecondArray, bool),
     Nanos(&'a TimestampNanosecondArray, bool),
+    List(Box<List<'a>>),
 }
 
 impl<'a> Cell<'a> {
@@ -150,6 +166,7 @@ impl<'a> Cell<'a> {
             DataType::Timestamp(Millisecond, zone) => Self::Millis(any.downcast_ref()?, zone.is_some()),
             DataType::Timestamp(Microsecond, zone) => Self::Micros(any.downcast_ref()?, zone.is_some()),
             DataType::Timestamp(Nanosecond, zone) => Self::Nanos(any.downcast_ref()?, zone.is_some()),
+            DataType::List(_) => Self::List(Box::new(List::new(any.downcast_ref()?)?)),
             _ => return None,
         })
     }
@@ -177,13 +194,19 @@ impl<'a> Cell<'a> {
             Self::Decimal128(a, _) => 22 * a.len(),
             Self::Text(a) => span(a.len(), a.value_offsets()),
             Self::Binary(a) => span(a.len(), a.value_offsets()),
+            // The items of a slice are those of all that it is cut from.
+            Self::List(lists) => 8 * lists.len(),
             _ => 0,
         }
     }
 
     /// Whether any of the values, where they are texts, has a NUL.
     pub(super) fn has_nul(&self) -> bool {
-        let Self::Text(a) = self else { return true };
+        let a = match self {
+            Self::Text(a) => a,
+            Self::List(lists) => return lists.items().has_nul(),
+            _ => return true,
+        };
         let span = a.value_offsets().first().zip(a.value_offsets().last());
         let bytes = span.and_then(|(first, last)| a.value_data().get(*first as usize..*last as usize));
         bytes.is_none_or(|bytes| memchr::memchr(0, bytes).is_some())
@@ -192,6 +215,7 @@ impl<'a> Cell<'a> {
     /// Appends the value of a row that is not NULL.
     pub(super) fn write(&self, row: usize, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong> {
         let written = match self {
+            Self::List(lists) => return lists.write(row, limits, out),
             Self::Bool(a) => out.write_char(if a.value(row) { 't' } else { 'f' }),
             Self::Int8(a) => write!(out, "{}", a.value(row)),
             Self::Int16(a) => write!(out, "{}", a.value(row)),
@@ -237,7 +261,7 @@ fn string(value: &str, limits: &Limits, out: &mut BytesMut) -> Result<(), Wrong>
     escape(value, out).map_err(|()| nul(value))
 }
 
-fn nul(value: &str) -> Wrong {
+pub(super) fn nul(value: &str) -> Wrong {
     Wrong {
         value: format!("{value:?}"),
         why: "PostgreSQL's text has no NUL character".into(),

@@ -28,7 +28,7 @@ pub(super) enum CellError {
 }
 
 /// Says which of the values are NULL.
-fn note(nulls: &mut NullBufferBuilder, slots: &[Slot]) {
+pub(super) fn note(nulls: &mut NullBufferBuilder, slots: &[Slot]) {
     if slots.iter().any(|slot| slot.is_null()) {
         for slot in slots {
             nulls.append(!slot.is_null());

@@ -7,6 +7,7 @@ use arrow::datatypes::{
 };
 
 use super::cells::{Bits, CellError, Fault, Fixed, Lengths};
+use super::list_read::Lists;
 use super::slots::Slot;
 use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS, numeric, text};
 use crate::connector::postgres::types::PgType;
@@ -43,14 +44,19 @@ enum Cells {
     Time64(Fixed<i64>),
     /// With the microseconds of one unit.
     Timestamp(Fixed<i64>, i64),
+    List(Box<Lists>),
 }
 
 impl Column {
     /// An empty column for a field as the dialect selects it: binary where its type has a decoder, text otherwise.
     pub(super) fn new(field: &DxtField) -> Result<Self> {
         let native = PgType::of(field).filter(|t| t.is_binary());
-        let cells = Cells::new(native, &field.dtype).ok_or_else(|| undecodable(field))?;
-        Ok(Self { name: field.name.clone(), data_type: field.dtype.to_arrow(), cells })
+        Self::of(&field.name, native.as_ref(), &field.dtype).ok_or_else(|| undecodable(field))
+    }
+
+    /// An empty column for values of `native`, or of text; `None` where there is no decoder.
+    pub(super) fn of(name: &str, native: Option<&PgType>, dtype: &DxtType) -> Option<Self> {
+        Some(Self { name: name.to_string(), data_type: dtype.to_arrow(), cells: Cells::new(native, dtype)? })
     }
 
     /// Appends the values of a chunk, whose first row is the COPY's row `first`, counted from 1.
@@ -58,7 +64,7 @@ impl Column {
     /// # Errors
     /// Names the column and the row, and the value where it is one that dxt's type cannot hold.
     pub(super) fn extend(&mut self, chunk: &[u8], slots: &[Slot], first: u64) -> Result<()> {
-        self.cells.extend(chunk, slots).map_err(|fault| self.refused(fault, first))
+        self.fill(chunk, slots).map_err(|fault| self.refused(fault, first))
     }
 
     /// Takes what was appended as an array of the field's Arrow type. Its first row is the COPY's row `first`.
@@ -66,16 +72,24 @@ impl Column {
     /// # Errors
     /// Extractor: a text that is none; it names the column and the row.
     pub(super) fn take(&mut self, first: u64) -> Result<ArrayRef> {
-        let array = self.cells.take().map_err(|fault| self.refused(fault, first))?;
+        self.array().map_err(|fault| self.refused(fault, first))
+    }
+
+    /// Appends the values of a chunk.
+    pub(super) fn fill(&mut self, chunk: &[u8], slots: &[Slot]) -> Result<(), Fault> {
+        self.cells.extend(chunk, slots)
+    }
+
+    /// Takes what was appended.
+    pub(super) fn array(&mut self) -> Result<ArrayRef, Fault> {
+        let array = self.cells.take()?;
         if array.data_type() == &self.data_type {
             return Ok(array);
         }
         // The same integers, as dates, times and decimals of this column.
         let retyped = array.into_data().into_builder().data_type(self.data_type.clone()).build();
-        retyped.map(make_array).map_err(|e| {
-            Error::new(ErrorKind::Extractor, format!("column {}: making a batch of what the server sent", self.name))
-                .with_source(e)
-        })
+        let unlike = |_| Fault { at: 0, error: CellError::Malformed("values that make no column of its type") };
+        retyped.map(make_array).map_err(unlike)
     }
 
     fn refused(&self, fault: Fault, first: u64) -> Error {
@@ -102,9 +116,10 @@ fn undecodable(field: &DxtField) -> Error {
 
 impl Cells {
     /// Cells for a type with a decoder, or for text; `None` where there are none.
-    fn new(native: Option<PgType>, dtype: &DxtType) -> Option<Self> {
+    fn new(native: Option<&PgType>, dtype: &DxtType) -> Option<Self> {
         let micros = |precision: u8| if precision == 0 { 1_000_000 } else { 1_000 };
         Some(match (native, dtype) {
+            (Some(PgType::Array(element)), DxtType::Array(item)) => Self::List(Box::new(Lists::new(element, item)?)),
             (Some(PgType::Jsonb), _) => Self::Jsonb(Lengths::new()),
             (_, DxtType::String | DxtType::Json) => Self::Text(Lengths::new()),
             (None, _) => return None,
@@ -142,6 +157,7 @@ impl Cells {
             true
         };
         let done = match self {
+            Self::List(out) => return out.extend(chunk, slots),
             Self::Bool(out) => out.extend(chunk, slots),
             Self::Int2(out) => out.words(chunk, slots, |bytes| Some(i16::from_be_bytes(bytes))),
             Self::Int4(out) => out.words(chunk, slots, |bytes| Some(i32::from_be_bytes(bytes))),
@@ -211,6 +227,7 @@ impl Cells {
             Self::Text(out) | Self::Jsonb(out) => out.take_text()?,
             Self::Uuid(out) => out.take_bytes(),
             Self::Bytea(out) => out.take_binary(),
+            Self::List(out) => out.take()?,
         })
     }
 }

@@ -467,6 +467,97 @@ mod tests {
         assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), 1234);
     }
 
+    /// An array's bytes: dimensions, then elements.
+    fn array(oid: u32, dimensions: &[(i32, i32)], elements: &[Option<&[u8]>]) -> Vec<u8> {
+        let words = [dimensions.len() as i32, 1, oid.cast_signed()];
+        let words = words.into_iter().chain(dimensions.iter().flat_map(|(length, lower)| [*length, *lower]));
+        let mut out: Vec<u8> = words.flat_map(i32::to_be_bytes).collect();
+        // What follows a tuple's count is the form of elements, too.
+        out.extend(&tuple(elements)[2..]);
+        out
+    }
+
+    fn list(dtype: DxtType) -> DxtType {
+        DxtType::Array(Box::new(dtype))
+    }
+
+    #[test]
+    fn arrays_of_one_dimension_are_lists() {
+        let (one_of, ids) = (array(23, &[(2, 1)], &[Some(&[0, 0, 0, 7]), None]), array(23, &[], &[]));
+        let bytes = copy(&[vec![Some(&one_of)], vec![None], vec![Some(&ids)], vec![Some(&one_of)]]);
+        let batches = decode(&[field("a", "integer[]", list(DxtType::Int32))], &[&bytes], 10).unwrap();
+        let column = batches[0].column(0);
+        assert_eq!(column.data_type(), &list(DxtType::Int32).to_arrow());
+        let lists = column.as_list::<i32>();
+        assert_eq!(lists.value_offsets(), [0, 2, 2, 2, 4]);
+        assert!(lists.is_null(1) && lists.is_valid(2) && lists.values().is_null(3));
+        assert_eq!(lists.values().as_primitive::<Int32Type>().value(2), 7);
+        let days = array(1082, &[(1, 1)], &[Some(&[0; 4])]);
+        let days = one("date[]", list(DxtType::Date), &days).unwrap();
+        assert_eq!(days.column(0).as_list::<i32>().values().as_primitive::<Date32Type>().value(0), 10_957);
+    }
+
+    #[test]
+    fn arrays_that_are_no_lists_are_shown_with_the_way_out() {
+        let four = [Some(&[0u8, 0, 0, 1][..]), None, Some(&[0, 0, 0, 3]), Some(&[0, 0, 0, 4])];
+        for (dimensions, shown) in [
+            (&[(2, 1), (2, 1)][..], "{{1,NULL},{3,4}}"),
+            (&[(4, 0)], "[0:3]={1,NULL,3,4}"),
+            (&[(2, 1), (1, -1), (2, 1)], "[1:2][-1:-1][1:2]={{{1,NULL}},{{3,4}}}"),
+        ] {
+            let error = one("integer[]", list(DxtType::Int32), &array(23, dimensions, &four)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Validation);
+            assert!(error.message().contains(&format!("column c: {shown} cannot be read")), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("dtype: string")));
+        }
+        let texts = array(25, &[(3, 2)], &[Some(b"a b"), Some(b"\""), Some(b"")]);
+        let error = one("text[]", list(DxtType::String), &texts).unwrap_err();
+        assert!(error.message().contains(r#"[2:4]={"a b","\"",""}"#), "{error}");
+        // What an element cannot be is told of it, with the row of its list.
+        let days = [array(1082, &[(1, 1)], &[None]), array(1082, &[(2, 1)], &[None, Some(&i32::MAX.to_be_bytes())])];
+        let bytes = copy(&[vec![Some(&days[0])], vec![None], vec![Some(&days[1])]]);
+        let error = decode(&[field("d", "date[]", list(DxtType::Date))], &[&bytes], 10).unwrap_err();
+        assert!(error.message().contains("column d: infinity") && error.message().contains("(row 3)"), "{error}");
+        let bad = [array(25, &[(1, 1)], &[Some(b"x")]), array(25, &[(1, 1)], &[Some(b"\xff")])];
+        let bytes = copy(&[vec![Some(&bad[0])], vec![Some(&bad[1])]]);
+        let error = decode(&[field("t", "text[]", list(DxtType::String))], &[&bytes], 10).unwrap_err();
+        assert!(error.message().contains("column t") && error.message().contains("(row 2)"), "{error}");
+    }
+
+    #[test]
+    fn arrays_that_lie_about_themselves_are_errors() {
+        let element = Some(&[0u8, 0, 0, 1][..]);
+        let whole = array(23, &[(1, 1)], &[element]);
+        let with = |at: usize, word: i32| {
+            let mut bytes = whole.clone();
+            bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+            bytes
+        };
+        let mut lies = vec![
+            with(0, -1),
+            with(0, 7),
+            with(0, i32::MAX),
+            with(0, 0),
+            with(4, 2),
+            with(8, 25),
+            with(12, -1),
+            with(12, 0),
+            with(12, 2),
+            with(12, i32::MAX),
+            with(20, -2),
+            with(20, i32::MAX),
+            with(20, 3),
+            array(23, &[(i32::MAX, 1); 6], &[element]),
+            array(23, &[(i32::MAX, 1), (0, 1), (i32::MAX, 1)], &[element]),
+        ];
+        lies.extend((0..whole.len()).map(|length| whole[..length].to_vec()));
+        for lie in lies {
+            let error = one("integer[]", list(DxtType::Int32), &lie).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Extractor, "{lie:?}");
+        }
+        assert!(one("integer[]", list(DxtType::Int32), &whole).is_ok());
+    }
+
     fn every_type() -> Vec<DxtField> {
         let natives = [
             "boolean",
@@ -487,6 +578,10 @@ mod tests {
             "time",
             "timestamp(3)",
             "timestamptz",
+            "integer[]",
+            "text[]",
+            "numeric(60,5)[]",
+            "date[]",
         ];
         let dtype = |native| crate::connector::postgres::types::PgType::parse(native).dtype();
         natives.iter().map(|native| field(native, native, dtype(native))).collect()
@@ -503,7 +598,7 @@ mod tests {
 
         #[test]
         fn arbitrary_values_never_panic(values in prop::collection::vec(prop::option::of(
-            prop::collection::vec(any::<u8>(), 0..24)), 18..=18)) {
+            prop::collection::vec(any::<u8>(), 0..24)), 22..=22)) {
             let fields = every_type();
             for (field, value) in fields.iter().zip(&values) {
                 let bytes = copy(&[vec![value.as_deref()]]);

@@ -102,13 +102,17 @@ pub(super) fn escape(text: &str, out: &mut BytesMut) -> Result<(), ()> {
 
 /// Appends bytes as `\x…`, whose backslash COPY wants doubled.
 pub(super) fn hex(bytes: &[u8], out: &mut BytesMut) -> std::fmt::Result {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(3 + bytes.len() * 2);
     out.put_slice(b"\\\\x");
+    hex_digits(bytes, out);
+    Ok(())
+}
+
+pub(super) fn hex_digits(bytes: &[u8], out: &mut BytesMut) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(bytes.len() * 2);
     for byte in bytes {
         out.put_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
-    Ok(())
 }
 
 /// Appends a float in the shortest form that gives the same bits back.
@@ -127,6 +131,7 @@ mod tests {
     use crate::connector::postgres::types::SYSTEM;
     use crate::model::{DxtSchema, DxtType};
     use arrow::array::*;
+    use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -171,6 +176,43 @@ mod tests {
         assert_eq!(text, "1969-12-31 23:59:59.999999+00");
         let times = Time32MillisecondArray::from(vec![1_001]);
         assert_eq!(one("time(3)", DxtType::Time { precision: 3 }, times).unwrap(), "00:00:01.001000");
+    }
+
+    fn list<T: ArrowPrimitiveType>(values: Vec<Option<Vec<Option<T::Native>>>>) -> ListArray {
+        ListArray::from_iter_primitive::<T, _, _>(values)
+    }
+
+    fn texts(values: &[Option<&str>]) -> ListArray {
+        let mut out = ListBuilder::new(StringBuilder::new());
+        out.append_value(values.iter().copied());
+        out.finish()
+    }
+
+    #[test]
+    fn lists_are_arrays_quoted_for_the_array_and_escaped_for_copy() {
+        let of = |item| DxtType::Array(Box::new(item));
+        let numbers = list::<Int32Type>(vec![Some(vec![Some(1), None, Some(-3)]), Some(vec![]), None]);
+        assert_eq!(one("integer[]", of(DxtType::Int32), numbers).unwrap(), "{1,NULL,-3}\n{}\n\\N");
+        let odd = texts(&[Some("a\"b\\c\td,{}"), Some(""), Some("NULL"), None]);
+        let text = one("text[]", of(DxtType::String), odd).unwrap();
+        assert_eq!(text, r#"{"a\\"b\\\\c\td,{}","","NULL",NULL}"#);
+        let mut bytes = ListBuilder::new(BinaryBuilder::new());
+        bytes.append_value([Some(&b"\0\xff"[..]), None]);
+        let text = one("bytea[]", of(DxtType::Binary), bytes.finish()).unwrap();
+        assert_eq!(text, r#"{"\\\\x00ff",NULL}"#);
+        let stamps = DxtType::Timestamp { precision: 6 };
+        let text = one("timestamp[]", of(stamps.clone()), list::<TimestampMicrosecondType>(vec![Some(vec![Some(0)])]));
+        assert_eq!(text.unwrap(), "{1970-01-01 00:00:00}");
+        // The limits are those of the elements.
+        let long = one("character varying(3)[]", of(DxtType::String), texts(&[Some("abc"), Some("abcd")]));
+        assert!(long.unwrap_err().message().contains("\"abcd\""));
+        assert!(one("character varying(3)[]", of(DxtType::String), texts(&[Some("abc"), Some("abc")])).is_ok());
+        let fine = list::<TimestampMicrosecondType>(vec![Some(vec![Some(1)])]);
+        assert!(one("timestamp(3)[]", of(stamps), fine).is_err());
+        assert!(one("text[]", of(DxtType::String), texts(&[Some("a\0")])).unwrap_err().message().contains("NUL"));
+        // The text of an array is no element.
+        let whole = StringArray::from(vec!["[0:1]={abc,de}"]);
+        assert_eq!(one("character varying(3)[]", DxtType::String, whole).unwrap(), "[0:1]={abc,de}");
     }
 
     #[test]

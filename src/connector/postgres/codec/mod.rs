@@ -9,14 +9,27 @@ mod column;
 mod decode;
 mod encode;
 mod frames;
+mod list_read;
+mod list_write;
 mod numeric;
 mod slots;
 pub(super) mod text;
+
+use crate::model::DxtField;
 
 pub(super) use binary::BinaryEncoder;
 pub(super) use decode::CopyDecoder;
 pub(super) use encode::{CopyEncoder, TextEncoder};
 pub(super) use frames::{FrameReader, FrameWriter, schema as frame_schema};
+
+/// The encoder of a load into `fields`, columns with the target's native types: binary where each of them has a binary
+/// form that is held exactly here, as the server parses no text then; else text.
+pub(super) fn encoder(fields: &[DxtField]) -> Box<dyn CopyEncoder> {
+    match BinaryEncoder::new(fields) {
+        Some(binary) => Box::new(binary),
+        None => Box::new(TextEncoder::new(fields)),
+    }
+}
 
 /// Microseconds from 1970-01-01 to 2000-01-01, the day from which PostgreSQL counts.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;

@@ -22,6 +22,10 @@ impl Slot {
         self.length == u32::MAX
     }
 
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
     /// Bytes of the value; 0 for NULL.
     pub(super) fn length(self) -> usize {
         if self.is_null() { 0 } else { self.length as usize }
