@@ -2,11 +2,12 @@
 
 use arrow::array::{Array, RecordBatch};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::i256;
 use bytes::{BufMut, BytesMut};
 
-use super::cell::{Cell, Limits, Wrong, coarse, fits, outside};
+use super::cell::{Cell, Limits, Wrong, coarse, fits, octal, outside, tens};
 use super::encode::{CopyEncoder, refused};
-use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS};
+use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS, numeric_write, text};
 use crate::connector::postgres::types::{PgType, SYSTEM};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtType};
@@ -37,6 +38,12 @@ struct Target {
 #[derive(Debug)]
 enum Form {
     Plain,
+    /// The version 1 before the text.
+    Jsonb,
+    /// The one byte of a `"char"`; none is 0 there.
+    Byte,
+    /// A number that travels as text: `numeric(100,2)`.
+    Digits,
     /// An array of elements of this oid and form.
     Array(u32, Box<Form>),
 }
@@ -58,8 +65,11 @@ impl BinaryEncoder {
 
 /// The form of values of a field in the target's type; `None` where there is none that is held exactly here.
 fn form(field: &DxtField) -> Option<Form> {
+    let native = field.native_in(SYSTEM)?;
     // A name in quotes is another type than the one it spells.
-    let native = field.native_in(SYSTEM).filter(|n| !n.contains('"'))?;
+    if native.contains('"') {
+        return (native == "\"char\"" && field.dtype == DxtType::String).then_some(Form::Byte);
+    }
     form_of(&PgType::parse(native), &field.dtype)
 }
 
@@ -74,7 +84,8 @@ fn form_of(native: &PgType, dtype: &DxtType) -> Option<Form> {
         | (PgType::Int8, DxtType::Int64)
         | (PgType::Float4, DxtType::Float32)
         | (PgType::Float8, DxtType::Float64)
-        | (PgType::Text | PgType::Varchar(_) | PgType::Char(_), DxtType::String)
+        | (PgType::Oid, DxtType::Uint32)
+        | (PgType::Text | PgType::Varchar(_) | PgType::Char(_) | PgType::Name, DxtType::String)
         | (PgType::Json, DxtType::Json)
         | (PgType::Bytea, DxtType::Binary)
         | (PgType::Uuid, DxtType::Uuid)
@@ -82,11 +93,10 @@ fn form_of(native: &PgType, dtype: &DxtType) -> Option<Form> {
         | (PgType::Time(_), DxtType::Time { .. })
         | (PgType::Timestamp(_), DxtType::Timestamp { .. })
         | (PgType::TimestampTz(_), DxtType::TimestampTz { .. }) => Some(Form::Plain),
-        (PgType::Numeric(Some((p, s))), DxtType::Decimal { precision, scale }) => {
-            // Up to 36 places, so that a fraction filled up to whole groups of four digits stays within 128 bits.
-            let same = (*p, *s) == (u16::from(*precision), i16::from(*scale));
-            (same && *precision <= 38 && (0..=36).contains(scale)).then_some(Form::Plain)
-        }
+        (PgType::Numeric(Some(_)), DxtType::Decimal { .. }) => (native.dtype() == *dtype).then_some(Form::Plain),
+        // Without bounds it may have more digits than the binary form has: 12000.
+        (PgType::Numeric(Some(_)), DxtType::String) => (native.dtype() == *dtype).then_some(Form::Digits),
+        (PgType::Jsonb, DxtType::Json) => Some(Form::Jsonb),
         _ => None,
     }
 }
@@ -150,7 +160,7 @@ impl<'a> Lane<'a> {
 }
 
 /// What was wrong with a value. Boxed, as it is the rare way out of the hottest loop.
-type Put = std::result::Result<(), Box<Wrong>>;
+pub(super) type Put = std::result::Result<(), Box<Wrong>>;
 
 /// One value with its length before it.
 fn put(cell: &Cell<'_>, row: usize, form: &Form, limits: &Limits, out: &mut BytesMut) -> Put {
@@ -164,13 +174,36 @@ fn put(cell: &Cell<'_>, row: usize, form: &Form, limits: &Limits, out: &mut Byte
         Cell::Int64(a) => eight(a.value(row).to_be_bytes(), out),
         Cell::Float32(a) => four(a.value(row).to_be_bytes(), out),
         Cell::Float64(a) => eight(a.value(row).to_be_bytes(), out),
-        Cell::Decimal128(a, scale) => numeric(a.value(row), scale.unsigned_abs(), out),
+        Cell::UInt32(a) => four(a.value(row).to_be_bytes(), out),
+        Cell::Decimal128(a, scale) => {
+            tens(|| i256::from_i128(a.value(row)), *scale, limits)?;
+            numeric_write::put(a.value(row), scale.unsigned_abs(), out);
+        }
+        Cell::Decimal256(a, scale) => {
+            tens(|| a.value(row), *scale, limits)?;
+            match a.value(row).to_i128() {
+                Some(value) => numeric_write::put(value, scale.unsigned_abs(), out),
+                None => {
+                    let mut digits = String::new();
+                    let _ = text::decimal256(&mut digits, a.value(row), *scale);
+                    numeric_write::encode(&digits, out)?;
+                }
+            }
+        }
         Cell::Text(a) => {
             let text = a.value(row);
             if limits.concern(text) {
                 fits(text, limits)?;
             }
-            return bytes(text.as_bytes(), out);
+            return match form {
+                Form::Jsonb => jsonb(text, out),
+                Form::Byte => {
+                    out.put_slice(&[0, 0, 0, 1, octal(text).or(text.bytes().next()).unwrap_or(0)]);
+                    Ok(())
+                }
+                Form::Digits => numeric_write::encode(text, out),
+                Form::Plain | Form::Array(..) => bytes(text.as_bytes(), out),
+            };
         }
         Cell::Binary(a) => return bytes(a.value(row), out),
         Cell::Uuid(a) => return bytes(a.value(row), out),
@@ -211,6 +244,14 @@ fn bytes(value: &[u8], out: &mut BytesMut) -> Put {
     Ok(())
 }
 
+fn jsonb(text: &str, out: &mut BytesMut) -> Put {
+    let length = i32::try_from(text.len() + 1).map_err(|_| outside(format!("a value of {} bytes", text.len())))?;
+    out.put_i32(length);
+    out.put_u8(1);
+    out.put_slice(text.as_bytes());
+    Ok(())
+}
+
 fn time(count: i64, unit: i64, limits: &Limits, out: &mut BytesMut) -> Put {
     let micros = count.checked_mul(unit).filter(|micros| (0..DAY_MICROS).contains(micros));
     let micros = micros.ok_or_else(|| outside(format!("a time of {count} units since midnight")))?;
@@ -236,79 +277,6 @@ fn exact(micros: i64, limits: &Limits) -> Put {
         None => Ok(()),
         Some(why) => Err(Wrong { why, ..outside(format!("a time of {micros} µs")) }.into()),
     }
-}
-
-/// A numeric: groups of four digits around the point, without the zero groups at either end.
-fn numeric(value: i128, scale: u8, out: &mut BytesMut) {
-    let places = u32::from(scale);
-    // Filled up to whole groups behind the point, the groups of the number are those of the numeric.
-    let fill = 10u64.pow((4 - places % 4) % 4);
-    match u64::try_from(value.unsigned_abs()).ok().and_then(|value| value.checked_mul(fill)) {
-        Some(units) => small(units, value < 0, scale, out),
-        None => large(value, scale, out),
-    }
-}
-
-/// The numeric of `units`, whose last group of four digits is the last behind the point.
-fn small(mut units: u64, negative: bool, scale: u8, out: &mut BytesMut) {
-    // Length and header, and at most 5 groups before them in the order of their coming.
-    let mut tail = [0u8; 10];
-    let (mut at, mut count) = (tail.len(), 0u8);
-    // The weight of the group that comes next.
-    let mut weight = -i16::from(scale.div_ceil(4));
-    while units > 0 {
-        let group = (units % 10_000) as u16;
-        units /= 10_000;
-        if group != 0 || count > 0 {
-            at -= 2;
-            tail[at..at + 2].copy_from_slice(&group.to_be_bytes());
-            count += 1;
-        }
-        weight += 1;
-    }
-    let [w0, w1] = if count == 0 { [0, 0] } else { (weight - 1).to_be_bytes() };
-    let sign = if negative { 0x40 } else { 0 };
-    out.put_slice(&[0, 0, 0, 8 + 2 * count, 0, count, w0, w1, sign, 0, 0, scale]);
-    out.put_slice(&tail[at..]);
-}
-
-fn large(value: i128, scale: u8, out: &mut BytesMut) {
-    let places = u32::from(scale);
-    let (unit, fill) = (10u128.pow(places), 10u128.pow((4 - places % 4) % 4));
-    let value_abs = value.unsigned_abs();
-    let (whole, fraction) = (value_abs / unit, value_abs % unit);
-    // From the least group: 9 of a fraction of 36 digits, 10 of a whole part of 38.
-    let mut groups = [0u16; 19];
-    let fraction_groups = places.div_ceil(4) as usize;
-    spread(fraction * fill, &mut groups);
-    let used = fraction_groups + spread(whole, &mut groups[fraction_groups..]);
-    let last = groups[..used].iter().position(|g| *g != 0).unwrap_or(used);
-    let first = groups[..used].iter().rposition(|g| *g != 0).map_or(last, |at| at + 1);
-    let count = first - last;
-    let weight = if count == 0 { 0 } else { first as i16 - fraction_groups as i16 - 1 };
-    out.put_i32(8 + 2 * count as i32);
-    out.put_i16(count as i16);
-    out.put_i16(weight);
-    out.put_u16(if value < 0 { 0x4000 } else { 0 });
-    out.put_u16(u16::from(scale));
-    for group in groups[last..first].iter().rev() {
-        out.put_u16(*group);
-    }
-}
-
-/// Writes a number's groups of four digits, the least first, and gives how many there are.
-fn spread(mut value: u128, groups: &mut [u16]) -> usize {
-    let mut used = 0;
-    while value > u128::from(u64::MAX) {
-        (groups[used], value) = ((value % 10_000) as u16, value / 10_000);
-        used += 1;
-    }
-    let mut small = value as u64;
-    while small > 0 {
-        (groups[used], small) = ((small % 10_000) as u16, small / 10_000);
-        used += 1;
-    }
-    used
 }
 
 #[cfg(test)]
@@ -351,7 +319,7 @@ mod tests {
     #[test]
     fn numerics_at_the_ends_come_back() {
         let most = 10i128.pow(38) - 1;
-        for (p, s) in [(38, 0), (38, 1), (38, 10), (38, 36), (38, 35)] {
+        for (p, s) in [(38, 0), (38, 1), (38, 10), (38, 35), (38, 36), (38, 37), (38, 38)] {
             let f = field(&format!("numeric({p},{s})"), DxtType::Decimal { precision: p, scale: s });
             let array = decimals(vec![Some(most), Some(-most), Some(0), None, Some(1), Some(-10_000)], p, s);
             assert_eq!(&back(&f, array.clone()), &array, "{p},{s}");
@@ -384,10 +352,9 @@ mod tests {
             ("uuid", DxtType::String),
             ("integer[]", DxtType::String),
             ("uuid[]", DxtType::String),
-            ("jsonb", DxtType::Json),
             ("numeric", DxtType::String),
-            ("numeric(38,37)", DxtType::Decimal { precision: 38, scale: 37 }),
-            ("\"char\"", DxtType::String),
+            ("numeric[]", DxtType::String),
+            ("\"integer\"", DxtType::Int32),
             ("bigint", DxtType::Int32),
         ] {
             assert!(BinaryEncoder::new(&[field(native, dtype)]).is_none(), "{native}");
@@ -426,6 +393,59 @@ mod tests {
         let values = [Some([7u8; 16]), None, Some([255; 16])].into_iter();
         let array: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16).unwrap());
         assert_eq!(&back(&field("uuid", DxtType::Uuid), array.clone()), &array);
+    }
+
+    #[test]
+    fn wide_numerics_and_numbers_as_text_have_the_digits_of_the_text() {
+        let most = i256::from_string(&"9".repeat(76)).unwrap();
+        let small = i256::from_i128(-10_001);
+        for scale in [0, 1, 5, 38, 75, 76] {
+            let f = field(&format!("numeric(76,{scale})"), DxtType::Decimal { precision: 76, scale });
+            let array = Decimal256Array::from(vec![Some(most), Some(-most), None, Some(i256::ZERO), Some(small)]);
+            let array: ArrayRef = Arc::new(array.with_precision_and_scale(76, scale).unwrap());
+            assert_eq!(&back(&f, array.clone()), &array, "{scale}");
+        }
+        let value = |native: &str, text: &str| {
+            let bytes = encoded(&field(native, DxtType::String), Arc::new(StringArray::from(vec![text])))?;
+            Ok::<_, Error>(bytes[HEADER.len() + 6..bytes.len() - 2].to_vec())
+        };
+        let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
+        for (text, expected) in [
+            ("0.00", words(&[0, 0, 0, 2])),
+            ("-12345.50", words(&[3, 1, 0x4000, 2, 1, 2345, 5000])),
+            ("+00120000.", words(&[1, 1, 0, 0, 12])),
+            (" .0001 ", words(&[1, 0xFFFF, 0, 4, 1])),
+            ("NaN", words(&[0, 0, 0xC000, 0])),
+            ("-infinity", words(&[0, 0, 0xF000, 0])),
+        ] {
+            assert_eq!(value("numeric(100,4)", text).unwrap(), expected, "{text}");
+        }
+        for text in ["", ".", "-", "1,5", "1 2", "0x1f", "1.2.3", "١"] {
+            let error = value("numeric(100,4)", text).unwrap_err();
+            assert!(error.message().contains("column c"), "{text}: {error}");
+        }
+        assert!(value("numeric(100,2)", "1.239").is_err() && value("numeric(100,-2)", "150").is_err());
+        assert!(value("numeric(100,-2)", "1500.0").is_ok());
+        let tens = field("numeric(5,-2)", DxtType::Decimal { precision: 7, scale: 0 });
+        assert!(encoded(&tens, decimals(vec![Some(1_250)], 7, 0)).is_err());
+        assert_eq!(&back(&tens, decimals(vec![Some(1_200)], 7, 0)), &decimals(vec![Some(1_200)], 7, 0));
+    }
+
+    #[test]
+    fn jsonb_names_oids_and_chars_have_their_forms() {
+        let of =
+            |native: &str, dtype, array| encoded(&field(native, dtype), array).unwrap()[HEADER.len() + 2..].to_vec();
+        let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+        assert_eq!(of("jsonb", DxtType::Json, text("{}"))[..7], [0, 0, 0, 3, 1, b'{', b'}']);
+        assert_eq!(of("name", DxtType::String, text("n"))[..5], [0, 0, 0, 1, b'n']);
+        assert_eq!(of("\"char\"", DxtType::String, text("r"))[..5], [0, 0, 0, 1, b'r']);
+        assert_eq!(of("\"char\"", DxtType::String, text(""))[..5], [0, 0, 0, 1, 0]);
+        assert_eq!(of("\"char\"", DxtType::String, text("\\377"))[..5], [0, 0, 0, 1, 255]);
+        let most: ArrayRef = Arc::new(UInt32Array::from(vec![u32::MAX]));
+        assert_eq!(of("oid", DxtType::Uint32, most)[..8], [0, 0, 0, 4, 255, 255, 255, 255]);
+        for (native, long) in [("name", "n".repeat(64)), ("\"char\"", "ab".into())] {
+            assert!(encoded(&field(native, DxtType::String), text(&long)).is_err(), "{native}");
+        }
     }
 
     #[test]

@@ -36,13 +36,15 @@ pub(super) struct Limits {
     tens: Option<i128>,
     /// Fractional digits of a number that travels as text: `numeric(100,2)`.
     fraction: Option<usize>,
+    /// Zeros at the end of its whole part: `numeric(100,-2)`.
+    zeros: usize,
     /// Whether a text may have a NUL, which no text of PostgreSQL has.
     nul: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { characters: None, bytes: None, micros: None, tens: None, fraction: None, nul: true }
+        Self { characters: None, bytes: None, micros: None, tens: None, fraction: None, zeros: 0, nul: true }
     }
 }
 
@@ -76,6 +78,7 @@ impl Limits {
             PgType::Numeric(Some((_, scale))) => Self {
                 tens: (*scale < 0).then(|| 10i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX)),
                 fraction: Some(usize::try_from(*scale).unwrap_or(0)),
+                zeros: usize::from(scale.min(&0).unsigned_abs()),
                 ..Self::default()
             },
             _ => Self::default(),
@@ -228,11 +231,11 @@ impl<'a> Cell<'a> {
             Self::Float32(a) => float(a.value(row), out),
             Self::Float64(a) => float(a.value(row), out),
             Self::Decimal128(a, scale) => {
-                tens(i256::from_i128(a.value(row)), *scale, limits)?;
+                tens(|| i256::from_i128(a.value(row)), *scale, limits)?;
                 text::decimal128(out, a.value(row), *scale)
             }
             Self::Decimal256(a, scale) => {
-                tens(a.value(row), *scale, limits)?;
+                tens(|| a.value(row), *scale, limits)?;
                 text::decimal256(out, a.value(row), *scale)
             }
             Self::Text(a) => return string(a.value(row), limits, out),
@@ -283,7 +286,7 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
             return wrong(format!("the column has room for {most} characters"));
         }
     }
-    if let Some(most) = limits.bytes.filter(|most| value.len() > *most && !(*most == 1 && is_octal(value))) {
+    if let Some(most) = limits.bytes.filter(|most| value.len() > *most && !(*most == 1 && octal(value).is_some())) {
         return wrong(format!("the column has room for {most} bytes"));
     }
     if let Some(most) = limits.fraction {
@@ -292,17 +295,27 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
             return wrong(format!("the column keeps {most} digits after the point"));
         }
     }
+    if limits.zeros > 0 {
+        let whole = value.split('.').next().unwrap_or_default();
+        let zeros = whole.bytes().rev().take_while(|b| *b == b'0').count();
+        if zeros < limits.zeros && whole.bytes().any(|b| matches!(b, b'1'..=b'9')) {
+            return wrong(format!("the column keeps multiples of 10^{}", limits.zeros));
+        }
+    }
     if memchr::memchr(0, value.as_bytes()).is_some() { Err(nul(value)) } else { Ok(()) }
 }
 
-/// Whether a text is one byte in octal, as the server writes those of "char" that are no ASCII.
-fn is_octal(text: &str) -> bool {
-    let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3);
-    digits.is_some_and(|digits| u32::from_str_radix(digits, 8).is_ok_and(|byte| (128..256).contains(&byte)))
+/// The byte of a text that is one in octal, as the server writes those of "char" that are no ASCII.
+pub(super) fn octal(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3)?;
+    u8::from_str_radix(digits, 8).ok().filter(|byte| *byte >= 128)
 }
 
-fn tens(value: i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {
-    match limits.tens {
+/// Refuses a decimal that the column would round.
+pub(super) fn tens(value: impl FnOnce() -> i256, scale: i8, limits: &Limits) -> Result<(), Wrong> {
+    let Some(unit) = limits.tens else { return Ok(()) };
+    let value = value();
+    match Some(unit) {
         Some(unit) if scale == 0 && value.checked_rem(i256::from_i128(unit)) != Some(i256::ZERO) => {
             let why = format!("the column keeps multiples of {unit}");
             Err(Wrong { value: value.to_string(), why, hint: CAST })

@@ -12,6 +12,7 @@ mod frames;
 mod list_read;
 mod list_write;
 mod numeric;
+mod numeric_write;
 mod slots;
 pub(super) mod text;
 
