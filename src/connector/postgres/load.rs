@@ -261,7 +261,7 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
     let (left, matched) = (number(0)?, number(1)?);
     same("staged are", left + counts.unchanged + counts.dropped, counts.staged)?;
     match &upsert.merge {
-        Merge::Conflict(sql) | Merge::Merge(sql) => {
+        Merge::Conflict(sql) | Merge::Statement(sql) => {
             same("the upsert wrote", session.execute(sql, "upserting").await?, left)?;
         }
         Merge::UpdateInsert { update, insert } => {

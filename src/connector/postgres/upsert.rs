@@ -58,7 +58,7 @@ pub(super) enum Merge {
     /// By the unique index on the key.
     Conflict(String),
     /// Without one, by MERGE, which the server has from 15 on.
-    Merge(String),
+    Statement(String),
     /// By two statements under the lock; no update where the load has key columns only.
     UpdateInsert { update: Option<String>, insert: String },
 }
@@ -174,7 +174,7 @@ impl Upsert {
             matched: sql(COUNT_MATCHED),
             merge: match relation {
                 Some(_) if unique => Merge::Conflict(sql(UPSERT)),
-                Some(relation) if relation.version >= MERGE_FROM => Merge::Merge(sql(UPSERT_MERGE)),
+                Some(relation) if relation.version >= MERGE_FROM => Merge::Statement(sql(UPSERT_MERGE)),
                 relation => Merge::UpdateInsert {
                     // A table that the load creates has no rows.
                     update: (!set.is_empty() && relation.is_some()).then(|| sql(UPSERT_UPDATE)),
@@ -194,7 +194,7 @@ impl Upsert {
         }
         all.push(self.unchanged.clone());
         match &self.merge {
-            Merge::Conflict(merge) | Merge::Merge(merge) => all.push(merge.clone()),
+            Merge::Conflict(merge) | Merge::Statement(merge) => all.push(merge.clone()),
             Merge::UpdateInsert { update, insert } => all.extend(update.iter().chain([insert]).cloned()),
         }
         all

@@ -290,7 +290,7 @@ pub(super) fn fits(value: &str, limits: &Limits) -> Result<(), Wrong> {
         return wrong(format!("the column has room for {most} bytes"));
     }
     if let Some(most) = limits.fraction {
-        let fraction = value.split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
+        let fraction = value.trim().split_once('.').map_or("", |(_, fraction)| fraction).trim_end_matches('0');
         if fraction.len() > most || value.contains(['e', 'E']) {
             return wrong(format!("the column keeps {most} digits after the point"));
         }

@@ -133,9 +133,9 @@ impl Target {
             _ if count == 0 => 0,
             0 => sum,
             // The last group straddles the finest unit: what is below must be nothing.
-            -1 if sum % 10 == 0 => sum / 10,
-            -2 if sum % 100 == 0 => sum / 100,
-            -3 if sum % 1000 == 0 => sum / 1000,
+            -1 if sum.is_multiple_of(10) => sum / 10,
+            -2 if sum.is_multiple_of(100) => sum / 100,
+            -3 if sum.is_multiple_of(1000) => sum / 1000,
             1..=19 => sum.checked_mul(10u64.pow(exponent.unsigned_abs()))?,
             _ => return None,
         };
