@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression as Codec, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 
 use super::{Buffer, BufferId, Committed, Header, Manifest, Part};
+use crate::connector::file::parquet::properties;
 use crate::connector::file::{FileConnector, logical};
 use crate::connector::{Connector, Dataset, ExtractRequest, Load, LoadCounts};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -49,14 +49,7 @@ impl ParquetBuffer {
     }
 
     fn properties(&self) -> WriterProperties {
-        let codec = match self.compression {
-            // The lowest level: a buffer is written once and read once.
-            Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
-            Compression::Snappy => Codec::SNAPPY,
-            Compression::Lz4 => Codec::LZ4_RAW,
-            Compression::None => Codec::UNCOMPRESSED,
-        };
-        WriterProperties::builder().set_compression(codec).set_max_row_group_row_count(Some(GROUP_ROWS)).build()
+        properties(self.compression).set_max_row_group_row_count(Some(GROUP_ROWS)).build()
     }
 }
 

@@ -19,7 +19,7 @@ mod listing;
 mod load;
 mod location;
 pub(crate) mod logical;
-mod parquet;
+pub(crate) mod parquet;
 mod parse;
 mod sink;
 mod source;

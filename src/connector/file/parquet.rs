@@ -21,7 +21,7 @@ use parquet::arrow::async_reader::MetadataFetch;
 use parquet::basic::{Compression as Codec, Type as Physical, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use super::format::Codec as TextCodec;
 use super::labelled::LabelledExec;
@@ -35,6 +35,13 @@ use crate::model::{Compression, DxtSchema};
 const GROUP_ROWS: usize = 1 << 20;
 /// Bytes per row group at most, before compression; the writer holds them all.
 const GROUP_BYTES: usize = 32 << 20;
+/// A column's dictionary at most: past it, values stand for themselves. What is looked up for nothing is a third of the
+/// time of a column of unlike values, and each column holds its dictionary twice.
+const DICTIONARY_BYTES: usize = 256 << 10;
+/// A page before compression, and its rows. Each page is compressed by a context of its own, which costs more than a
+/// short page itself.
+const PAGE_BYTES: usize = 512 << 10;
+const PAGE_ROWS: usize = 100_000;
 /// A batch that is read has about so many bytes at most, and at least one row.
 const BATCH_BYTES: u64 = 2 << 20;
 /// Bytes asked from a file's end at first: most footers fit.
@@ -147,6 +154,21 @@ pub fn scan(
     Ok(Arc::new(LabelledExec::new(label, DataSourceExec::from_data_source(config))))
 }
 
+/// How dxt writes Parquet: what targets and buffers have in common.
+pub fn properties(compression: Compression) -> WriterPropertiesBuilder {
+    let codec = match compression {
+        Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::Lz4 => Codec::LZ4_RAW,
+        Compression::None => Codec::UNCOMPRESSED,
+    };
+    WriterProperties::builder()
+        .set_compression(codec)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_row_count_limit(PAGE_ROWS)
+}
+
 /// Encodes one file.
 pub struct Encoder {
     writer: ArrowWriter<Vec<u8>>,
@@ -159,15 +181,8 @@ impl Encoder {
     /// # Errors
     /// Loader: Parquet has no such type.
     pub fn new(schema: &DxtSchema, compression: Compression, group_rows: Option<u64>) -> Result<Self> {
-        let codec = match compression {
-            Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
-            Compression::Snappy => Codec::SNAPPY,
-            Compression::Lz4 => Codec::LZ4_RAW,
-            Compression::None => Codec::UNCOMPRESSED,
-        };
         let rows = group_rows.map_or(GROUP_ROWS, |rows| usize::try_from(rows).unwrap_or(GROUP_ROWS));
-        let properties = WriterProperties::builder()
-            .set_compression(codec)
+        let properties = properties(compression)
             .set_max_row_group_row_count(Some(rows.max(1)))
             .set_max_row_group_bytes(Some(GROUP_BYTES))
             .set_created_by(format!("dxt {}", env!("CARGO_PKG_VERSION")))

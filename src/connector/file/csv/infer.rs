@@ -80,6 +80,18 @@ impl Guess {
         }
     }
 
+    /// Takes what was seen of other values of the same column.
+    pub fn merge(&mut self, other: &Self) {
+        self.seen |= other.seen;
+        self.int &= other.int;
+        self.decimal = self.decimal.zip(other.decimal).and_then(|(a, b)| a.merged(b));
+        self.float &= other.float;
+        self.number |= other.number;
+        self.bool &= other.bool;
+        self.date &= other.date;
+        self.moment = self.moment.zip(other.moment).and_then(|(a, b)| a.merged(b));
+    }
+
     fn comes_back_as_float(&mut self, text: &[u8]) -> bool {
         let Ok(value) = parse::float64(text) else { return false };
         self.buffer.clear();
@@ -126,6 +138,14 @@ fn is_date(text: &[u8]) -> bool {
 }
 
 impl Decimal {
+    fn merged(self, other: Self) -> Option<Self> {
+        let (Some(scale), Some(others)) = (self.scale, other.scale) else {
+            return Some(if self.scale.is_some() { self } else { other });
+        };
+        let whole = self.whole.max(other.whole);
+        (scale == others && whole + scale <= 38).then_some(Self { scale: Some(scale), whole })
+    }
+
     fn with(self, text: &[u8]) -> Option<Self> {
         let digits = text.strip_prefix(b"-").unwrap_or(text);
         let point = digits.iter().position(|b| *b == b'.')?;
@@ -149,6 +169,20 @@ impl Decimal {
 }
 
 impl Moments {
+    fn merged(self, other: Self) -> Option<Self> {
+        let (Some(form), Some(others)) = (self.form, other.form) else {
+            return Some(if self.form.is_some() { self } else { other });
+        };
+        let merged = Self {
+            form: self.form,
+            fixed: self.fixed.filter(|digits| other.fixed == Some(*digits)),
+            shortest: self.shortest && other.shortest,
+            most: self.most.max(other.most),
+            nanos: self.nanos && other.nanos,
+        };
+        (form == others && (merged.shortest || merged.fixed.is_some())).then_some(merged)
+    }
+
     fn with(mut self, text: &[u8]) -> Option<Self> {
         if !text.first()?.is_ascii_digit() || text.get(4) != Some(&b'-') {
             return None;
@@ -192,9 +226,22 @@ mod tests {
     use super::*;
 
     fn guess(texts: &[&str]) -> String {
-        let mut guess = Guess::default();
-        texts.iter().for_each(|t| guess.push(t.as_bytes()));
-        guess.dtype().to_string()
+        let of = |texts: &[&str]| {
+            let mut guess = Guess::default();
+            texts.iter().for_each(|t| guess.push(t.as_bytes()));
+            guess
+        };
+        let whole = of(texts).dtype().to_string();
+        // However the texts are parted, and in whichever order the parts are merged.
+        for cut in 0..=texts.len() {
+            let (a, b) = (of(&texts[..cut]), of(&texts[cut..]));
+            for (first, second) in [(&a, &b), (&b, &a)] {
+                let mut merged = first.clone();
+                merged.merge(second);
+                assert_eq!(merged.dtype().to_string(), whole, "{texts:?} cut at {cut}");
+            }
+        }
+        whole
     }
 
     #[test]

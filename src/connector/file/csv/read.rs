@@ -1,7 +1,9 @@
 //! Reads CSV files: their columns and types in a first pass, their rows in a second.
 
 use bytes::Bytes;
+use futures::FutureExt;
 
+use super::blocks;
 use super::infer::Guess;
 use super::records::{Malformed, Record, Splitter};
 use crate::connector::file::columns::{Columns, readable};
@@ -13,22 +15,23 @@ use crate::connector::file::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType};
 
-/// A CSV file behind its header.
-struct Records {
-    input: Input,
-    splitter: Splitter,
-    chunk: Bytes,
-    shown: String,
-    names: Vec<String>,
+/// A CSV file behind its header, or a block of one.
+pub(super) struct Records {
+    /// What comes behind the chunk; nothing for a block.
+    pub(super) input: Option<Input>,
+    pub(super) splitter: Splitter,
+    pub(super) chunk: Bytes,
+    pub(super) shown: String,
+    pub(super) names: Vec<String>,
     /// The first line of data of a file without a header, which has been read for its width.
-    held: bool,
+    pub(super) held: bool,
     ended: bool,
 }
 
 impl Records {
     async fn open(store: &Store, file: &SourceFile, codec: Codec, dialect: &Dialect) -> Result<Self> {
         let mut records = Self {
-            input: Input::open(store, file, codec).await?,
+            input: Some(Input::open(store, file, codec).await?),
             splitter: Splitter::new(dialect),
             chunk: Bytes::new(),
             shown: file.shown.to_string(),
@@ -75,24 +78,44 @@ impl Records {
     /// Goes to the next record, blank lines included.
     async fn advance(&mut self) -> Result<bool> {
         loop {
-            if self.ended {
-                return Ok(false);
+            if let Some(complete) = self.split()? {
+                return Ok(complete);
             }
-            if self.chunk.is_empty() {
-                match self.input.next().await? {
+            match &mut self.input {
+                Some(input) => match input.next().await? {
                     Some(chunk) => self.chunk = chunk,
-                    None => {
-                        self.ended = true;
-                        return self.splitter.finish().map_err(|e| malformed(&self.shown, e));
-                    }
-                }
-            }
-            let (taken, complete) = self.splitter.push(&self.chunk).map_err(|e| malformed(&self.shown, e))?;
-            let _ = self.chunk.split_to(taken);
-            if complete {
-                return Ok(true);
+                    None => self.input = None,
+                },
+                None => return self.end(),
             }
         }
+    }
+
+    /// The next record of what is there; `None` where more is needed.
+    fn split(&mut self) -> Result<Option<bool>> {
+        if self.ended {
+            return Ok(Some(false));
+        }
+        let (taken, complete) = self.splitter.push(&self.chunk).map_err(|e| malformed(&self.shown, e))?;
+        let _ = self.chunk.split_to(taken);
+        Ok(complete.then_some(true))
+    }
+
+    fn end(&mut self) -> Result<bool> {
+        self.ended = true;
+        self.splitter.finish().map_err(|e| malformed(&self.shown, e))
+    }
+
+    /// A part of the file that begins at a record.
+    pub(super) fn block(dialect: &Dialect, shown: &str, names: Vec<String>, chunk: Bytes, line: u64) -> Self {
+        let splitter = Splitter::at_line(dialect, line);
+        Self { input: None, splitter, chunk, shown: shown.to_string(), names, held: false, ended: false }
+    }
+
+    /// The next row of a block, as [`Records::next`].
+    pub(super) fn next_of_block(&mut self) -> Result<bool> {
+        // Nothing is waited for where there is no input.
+        self.next().now_or_never().unwrap_or(Ok(false))
     }
 
     /// Goes to the next row of data. Blank lines may end a file of several columns; in a file of one they are NULLs.
@@ -124,7 +147,7 @@ impl Records {
         Ok(false)
     }
 
-    fn record(&self) -> &Record {
+    pub(super) fn record(&self) -> &Record {
         self.splitter.record()
     }
 }
@@ -134,7 +157,7 @@ fn malformed(shown: &str, fault: Malformed) -> Error {
 }
 
 /// A field's text; `None` where it stands for NULL.
-fn value<'a>(record: &'a Record, index: usize, dialect: &Dialect) -> Option<&'a [u8]> {
+pub(super) fn value<'a>(record: &'a Record, index: usize, dialect: &Dialect) -> Option<&'a [u8]> {
     let (text, quoted) = record.field(index);
     (quoted || text != dialect.null.as_bytes()).then_some(text)
 }
@@ -153,7 +176,7 @@ pub async fn schema(
 ) -> Result<DxtSchema> {
     let mut columns: Vec<(String, Option<DxtType>, Guess)> = Vec::new();
     for (file, codec) in files {
-        let mut records = Records::open(store, file, *codec, dialect).await?;
+        let records = Records::open(store, file, *codec, dialect).await?;
         let mut places = Vec::with_capacity(records.names.len());
         for name in &records.names {
             let known = columns.iter().position(|(n, _, _)| n == name);
@@ -169,20 +192,12 @@ pub async fn schema(
         }
         let open: Vec<(usize, usize)> =
             places.into_iter().enumerate().filter(|(_, place)| columns[*place].1.is_none()).collect();
-        while !open.is_empty() && records.next().await? {
-            let record = records.record();
-            if std::str::from_utf8(record.bytes()).is_err() {
-                return Err(Error::new(
-                    ErrorKind::Extractor,
-                    format!("{}:{}: the text is not UTF-8", records.shown, record.line),
-                )
-                .with_hint("convert the file, with iconv for example"));
-            }
-            for (index, place) in &open {
-                if let Some(text) = value(record, *index, dialect) {
-                    columns[*place].2.push(text);
-                }
-            }
+        if open.is_empty() {
+            continue;
+        }
+        let guesses = blocks::guesses(records, dialect, open.iter().map(|(index, _)| *index).collect()).await?;
+        for ((_, place), guess) in open.iter().zip(&guesses) {
+            columns[*place].2.merge(guess);
         }
     }
     let fields = columns.into_iter().map(|(name, dtype, guess)| {

@@ -93,6 +93,16 @@ impl Splitter {
         }
     }
 
+    /// A splitter in the midst of a file, at the begin of a record on `line`.
+    pub fn at_line(dialect: &Dialect, line: u64) -> Self {
+        Self { line, bom: BOM.len(), ..Self::new(dialect) }
+    }
+
+    /// The line that it has come to, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Takes bytes until a record is complete. Gives how many it took; with `true`, [`Splitter::record`] is one, and
     /// stays so until the next call.
     ///
