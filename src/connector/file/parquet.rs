@@ -33,8 +33,8 @@ use crate::model::{Compression, DxtSchema};
 
 /// Rows per row group at most: readers hold one at a time.
 const GROUP_ROWS: usize = 1 << 20;
-/// Bytes per row group at most, before compression; the writer holds them all.
-const GROUP_BYTES: usize = 32 << 20;
+/// Bytes per row group at most, as they will be in the file; the writer holds them all, and readers a column of them.
+const GROUP_BYTES: usize = 8 << 20;
 /// A column's dictionary at most: past it, values stand for themselves. What is looked up for nothing is a third of the
 /// time of a column of unlike values, and each column holds its dictionary twice.
 const DICTIONARY_BYTES: usize = 256 << 10;

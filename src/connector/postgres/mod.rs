@@ -13,7 +13,7 @@
 
 mod catalog;
 mod client;
-mod codec;
+pub mod codec;
 mod config;
 mod connect;
 mod dialect;

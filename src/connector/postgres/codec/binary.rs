@@ -21,7 +21,7 @@ const STAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200
 
 /// The binary format, for loads all of whose columns have a binary form that is held exactly here.
 #[derive(Debug)]
-pub(in crate::connector::postgres) struct BinaryEncoder {
+pub struct BinaryEncoder {
     columns: Vec<Target>,
     begun: bool,
 }
@@ -50,7 +50,7 @@ enum Form {
 
 impl BinaryEncoder {
     /// An encoder for columns of the target; `None` where one of them has to travel as text.
-    pub(in crate::connector::postgres) fn new(fields: &[DxtField]) -> Option<Self> {
+    pub fn new(fields: &[DxtField]) -> Option<Self> {
         let target = |f: &DxtField| Some(Target { name: f.name.clone(), limits: Limits::of(f), form: form(f)? });
         Some(Self { columns: fields.iter().map(target).collect::<Option<_>>()?, begun: false })
     }

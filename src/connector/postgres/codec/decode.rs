@@ -42,7 +42,7 @@ enum Next {
 
 /// Decodes one COPY. Feed it with [`CopyDecoder::push`], and after each piece take batches until there are none.
 #[derive(Debug)]
-pub(in crate::connector::postgres) struct CopyDecoder {
+pub struct CopyDecoder {
     schema: SchemaRef,
     columns: Vec<Column>,
     batch_rows: usize,
@@ -67,7 +67,7 @@ impl CopyDecoder {
     ///
     /// # Errors
     /// Type mapping: a column's type is neither text nor one that has a decoder.
-    pub(in crate::connector::postgres) fn new(fields: &[DxtField], batch_rows: usize) -> Result<Self> {
+    pub fn new(fields: &[DxtField], batch_rows: usize) -> Result<Self> {
         Ok(Self {
             schema: DxtSchema::new(fields.to_vec()).to_arrow(),
             columns: fields.iter().map(Column::new).collect::<Result<_>>()?,
@@ -85,12 +85,12 @@ impl CopyDecoder {
     }
 
     /// The Arrow schema of the batches.
-    pub(in crate::connector::postgres) fn schema(&self) -> &SchemaRef {
+    pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     /// Takes the next piece.
-    pub(in crate::connector::postgres) fn push(&mut self, piece: Bytes) {
+    pub fn push(&mut self, piece: Bytes) {
         if self.start > 0 {
             // What is left is less than a tuple, unless the pieces are larger than a chunk.
             self.input.drain(..self.start);
@@ -106,7 +106,7 @@ impl CopyDecoder {
     ///
     /// # Errors
     /// Extractor: the bytes are no COPY of these columns. Validation: a value does not fit its column.
-    pub(in crate::connector::postgres) fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let next = self.advance();
         if next.is_err() {
             self.state = State::Failed;
@@ -118,7 +118,7 @@ impl CopyDecoder {
     ///
     /// # Errors
     /// Extractor: the end marker has not come.
-    pub(in crate::connector::postgres) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
         match self.state {
             State::Ended if self.rows == 0 => Ok(None),
             State::Ended => self.take().map(Some),

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::DxtField;
 
 /// Turns batches into one COPY's bytes. The format is the encoder's own: text here, binary in [`super::BinaryEncoder`].
-pub(in crate::connector::postgres) trait CopyEncoder: Send {
+pub trait CopyEncoder: Send {
     /// What `COPY … WITH (FORMAT …)` says.
     fn format(&self) -> &'static str;
 
@@ -28,13 +28,13 @@ pub(in crate::connector::postgres) trait CopyEncoder: Send {
 
 /// The text format: tabs between fields, one line a row, `\N` for NULL.
 #[derive(Debug)]
-pub(in crate::connector::postgres) struct TextEncoder {
+pub struct TextEncoder {
     columns: Vec<(String, Limits)>,
 }
 
 impl TextEncoder {
     /// An encoder for columns of the target.
-    pub(in crate::connector::postgres) fn new(fields: &[DxtField]) -> Self {
+    pub fn new(fields: &[DxtField]) -> Self {
         Self { columns: fields.iter().map(|f| (f.name.clone(), Limits::of(f))).collect() }
     }
 }
