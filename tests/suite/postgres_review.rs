@@ -1,0 +1,33 @@
+//! PostgreSQL at the edges: rights on columns only, the ends of the calendar, sessions that are left in the middle.
+
+use crate::support::{Kind, Ran, System, env, psql};
+
+/// Runs one stream over the connection `url`.
+fn copied(system: &System, url: &str, source: &str, extract: &str, rest: &str) -> (Ran, String) {
+    let target = system.sql_name("out");
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{sys: '{url}'}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{source}'}}\n    \
+         target: {{connection: sys, value: '{target}'}}\n    extract: {extract}\n    load: {{mode: replace}}\n{rest}"
+    );
+    (system.project.run(&yaml), target)
+}
+
+#[test]
+fn a_user_with_rights_on_some_columns_reads_them_in_parts_or_whole() {
+    let system = System::new(Kind::Postgres);
+    let (src, role) = (system.sql_name("src"), system.sql_name("reader").replace(['.', '"'], "_"));
+    let schema = src.split('.').next().unwrap();
+    psql(&format!(
+        "CREATE TABLE {src} (id int PRIMARY KEY, name text, secret text); \
+         INSERT INTO {src} SELECT i, repeat('x', 200), 's' FROM generate_series(1, 5000) i; \
+         CREATE ROLE {role} LOGIN PASSWORD 'reader'; GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}; GRANT SELECT (id, name) ON {src} TO {role}"
+    ));
+    let (_, server) = env("DXT_TEST_PG_URL").rsplit_once('@').map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
+    let url = format!("postgresql://{role}:reader@{server}");
+    for extract in ["{}", "{partitions: 3}", "{partitions: 3, partition_field: id}"] {
+        let (ran, target) = copied(&system, &url, &src, extract, "    fields: [id, name]\n");
+        ran.exits(0);
+        assert_eq!(psql(&format!("SELECT count(*), count(DISTINCT id) FROM {target}")), "5000|5000", "{extract}");
+    }
+    psql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+}
