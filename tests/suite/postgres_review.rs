@@ -31,3 +31,25 @@ fn a_user_with_rights_on_some_columns_reads_them_in_parts_or_whole() {
     }
     psql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
 }
+
+#[test]
+fn timestamps_from_one_end_of_the_calendar_to_the_other_are_read_in_ranges() {
+    let system = System::new(Kind::Postgres);
+    for native in ["timestamp", "timestamptz"] {
+        let src = system.sql_name(native);
+        psql(&format!(
+            "CREATE TABLE {src} (at {native}); INSERT INTO {src} VALUES ('-infinity'), ('4713-11-24 00:00 BC'), ('0044-03-15 BC'), \
+             ('2024-02-29 12:00'), ('150000-01-01'), ('294276-12-31 23:59:59.999999'), ('infinity'), (NULL)"
+        ));
+        let fields = "    fields: [{id: at, dtype: string}]\n";
+        for parts in [2, 5, 64] {
+            let extract = format!("{{partitions: {parts}, partition_field: at}}");
+            let (ran, target) = copied(&system, &env("DXT_TEST_PG_URL"), &src, &extract, fields);
+            ran.exits(0);
+            let missing = format!("SELECT count(*) FROM (SELECT at FROM {src} EXCEPT ALL SELECT at FROM {target}) d");
+            assert_eq!(psql(&missing), "0", "{native} in {parts}");
+            assert_eq!(psql(&format!("SELECT count(*) FROM {target}")), "8", "{native} in {parts}");
+            psql(&format!("DROP TABLE {target}"));
+        }
+    }
+}
