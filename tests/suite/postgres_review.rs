@@ -12,6 +12,14 @@ fn copied(system: &System, url: &str, source: &str, extract: &str, rest: &str) -
     (system.project.run(&yaml), target)
 }
 
+/// How many sessions run what the text names.
+fn running(named: &str) -> String {
+    let asked = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{named}%'"
+    );
+    psql(&asked)
+}
+
 #[test]
 fn a_user_with_rights_on_some_columns_reads_them_in_parts_or_whole() {
     let system = System::new(Kind::Postgres);
@@ -52,4 +60,48 @@ fn timestamps_from_one_end_of_the_calendar_to_the_other_are_read_in_ranges() {
             psql(&format!("DROP TABLE {target}"));
         }
     }
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_query_running_on_the_server() {
+    let system = System::new(Kind::Postgres);
+    let src = system.sql_name("src");
+    // The first part fails at once; the second would go on for long, and sends nothing meanwhile.
+    psql(&format!(
+        "CREATE VIEW {src} AS SELECT g AS id, CASE WHEN g < 500 THEN 1 / (g - g) \
+         ELSE (SELECT count(*) FROM generate_series(1, 1000000000) x WHERE x <> g) END AS n FROM generate_series(1, 1000) g"
+    ));
+    for buffer in ["", "buffer: {format: none}\n"] {
+        let (ran, _) = copied(&system, &env("DXT_TEST_PG_URL"), &src, "{partitions: 2, partition_field: id}", buffer);
+        let report = ran.exits(1).stream("s")["error"]["report"].to_string();
+        assert!(report.contains("division by zero"), "{report}");
+        assert_eq!(running(&src.replace('"', "")), "0");
+    }
+}
+
+#[test]
+fn a_query_leaves_its_server_in_order() {
+    let system = System::new(Kind::Postgres);
+    let src = system.sql_name("src");
+    psql(&format!("CREATE TABLE {src} AS SELECT i AS id, repeat('x', 500) AS pad FROM generate_series(1, 20000) i"));
+    let name = format!("query_{}", src.replace(['.', '"'], "_"));
+    let connection = format!("sys={}?application_name={name}", env("DXT_TEST_PG_URL"));
+    for sql in ["SELECT count(*) FROM", "SELECT * FROM"] {
+        for limit in ["", " LIMIT 3"] {
+            for _ in 0..4 {
+                let sql = format!("{sql} sys.{src}{limit}");
+                system.project.dxt(&["query", &sql, "--format", "csv", "--connection", &connection]).exits(0);
+            }
+        }
+    }
+    let log = std::fs::read_to_string(env("DXT_TEST_PG_LOG")).expect("the server's log");
+    let own: Vec<&str> = log.lines().filter(|line| line.contains(&format!("] {name} "))).collect();
+    assert!(own.iter().any(|line| line.contains("COPY")), "the log names the application");
+    let broken: Vec<&&str> = own
+        .iter()
+        .filter(|line| {
+            ["EOF", "connection to client lost", "reset by peer", "Broken pipe"].iter().any(|w| line.contains(w))
+        })
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
 }
