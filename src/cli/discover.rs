@@ -44,6 +44,7 @@ pub async fn run(args: DiscoverArgs) -> Result<u8> {
         };
         found.push(Found { name: text, kind: relation.kind, schema, error });
     }
+    engine.close().await;
     if let (Some(select), true) = (&args.select, found.is_empty()) {
         return Err(Error::new(ErrorKind::Selector, format!("--select: no relation of {name} matches {select}"))
             .with_hint("leave --select out to see them all"));

@@ -30,5 +30,6 @@ pub async fn run(args: SelectArgs) -> Result<u8> {
             }
         }
     }
+    engine.close().await;
     Ok(code)
 }

@@ -67,7 +67,9 @@ pub async fn run(args: QueryArgs) -> Result<u8> {
     let here = std::env::current_dir().unwrap_or_default();
     let engine = Arc::new(Engine::new(&registry, &connections, buffer, here)?);
     // The command itself is right from here on: whatever fails is the query's failure.
-    match rows(&engine, &args).await {
+    let done = rows(&engine, &args).await;
+    engine.close().await;
+    match done {
         Ok(()) => Ok(0),
         Err(error) => {
             print::error(&error);

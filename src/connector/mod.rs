@@ -79,7 +79,7 @@ pub trait Connector: Debug + Send + Sync {
     /// Schema: there is no such dataset. Extractor: it cannot be read. Type mapping: a column has no type of dxt.
     async fn extractor(&self, request: &ExtractRequest) -> Result<Arc<dyn Extractor>>;
 
-    /// Ends what it holds open between the streams of a run. Called once, after the last.
+    /// Ends what it holds open between the streams of a run, and waits for what is ending. Called once, after the last.
     async fn close(&self) {}
 
     /// Looks at a target, which need not exist yet.

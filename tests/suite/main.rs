@@ -12,6 +12,7 @@ mod postgres_connect;
 mod postgres_modes;
 mod postgres_parts;
 mod postgres_relay;
+mod postgres_review;
 mod postgres_types;
 mod quickstart;
 mod semantics;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, Connection, Row, SimpleQueryMessage, Socket, Statement};
@@ -19,6 +19,10 @@ const SETUP: &str =
     concat!(include_str!("../../../sql/postgres/session.sql"), include_str!("../../../sql/postgres/identity.sql"));
 /// How long an end that nobody waits for may take.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a session that is left may take to end by itself: before it is cancelled, as it may have nothing to do, and
+/// after that.
+const QUIET: Duration = Duration::from_millis(20);
+const ORDERLY: Duration = Duration::from_secs(1);
 
 /// The way to the server of a session, for cancel requests and questions: the same address, the same TLS.
 #[derive(Debug, Clone)]
@@ -27,6 +31,25 @@ pub(super) struct Route {
     pub(super) tls: Tls,
     /// How long connecting may take.
     pub(super) limit: Duration,
+    /// Held as long as the session's connection is.
+    pub(super) open: Open,
+}
+
+/// Counts the connections of one connector that are open, by those who hold it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Open(Arc<()>);
+
+impl Open {
+    /// Waits, for a while, until no connection is left. A process that ends before leaves a query that nobody reads
+    /// running on its server.
+    pub(super) async fn ended(&self) {
+        let all = async {
+            while Arc::strong_count(&self.0) > 1 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let _ = timeout(GRACE, all).await;
+    }
 }
 
 /// A session. Dropped without [`Session::close`], it cancels what the server is doing for it and breaks the connection,
@@ -53,12 +76,25 @@ impl Drop for Guard {
         match tokio::runtime::Handle::try_current() {
             // The server looks at a broken connection only when it has something to send: a long sort would run on.
             Ok(runtime) => drop(runtime.spawn(async move {
-                let _ = timeout(GRACE, token.cancel_query(tls)).await;
+                if !finished(&task, QUIET).await {
+                    let _ = timeout(GRACE, token.cancel_query(tls)).await;
+                    finished(&task, ORDERLY).await;
+                }
                 task.abort();
             })),
             Err(_) => task.abort(),
         }
     }
+}
+
+/// Whether a task ends within a time.
+async fn finished(task: &AbortHandle, limit: Duration) -> bool {
+    let ends = async {
+        while !task.is_finished() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(limit, ends).await.is_ok()
 }
 
 impl std::fmt::Debug for Session {
@@ -92,6 +128,7 @@ impl Session {
         let cancel = Some((client.cancel_token(), route.tls.fresh()));
         let (seen, watched) = (end.clone(), waits.clone());
         let task = tokio::spawn(async move {
+            let _open = route.open.clone();
             let lost = async {
                 match (patience, identity.await) {
                     (Some(patience), Ok(who)) => watch::lost(&watched, &route, &who, patience).await,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, SslMode};
 
+use super::client::Open;
 use super::passfile::{self, Login};
 use super::tls::{Mode, TlsSettings};
 use super::url;
@@ -126,6 +127,8 @@ pub(super) struct Settings {
     keepalives_interval: Duration,
     keepalives_count: u32,
     tcp_user_timeout: Option<Duration>,
+    /// The connections that were made by them.
+    pub(super) open: Open,
 }
 
 impl Settings {
@@ -208,6 +211,7 @@ impl Settings {
                 Some(Err(_)) => return Err(wrong("tcp_user_timeout must be a number of milliseconds")),
             },
             user,
+            open: Open::default(),
         })
     }
 

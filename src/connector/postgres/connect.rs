@@ -111,7 +111,7 @@ async fn login(
         let tls = tls.fresh();
         let error = match driver.connect(tls.clone()).await {
             Ok((client, connection)) => {
-                let route = Route { driver, tls, limit: settings.connect_timeout };
+                let route = Route { driver, tls, limit: settings.connect_timeout, open: settings.open.clone() };
                 let session = Session::begin(client, connection, route, settings.read_timeout, kind);
                 return session.await.map_err(Failure::Final);
             }

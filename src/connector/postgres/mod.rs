@@ -141,6 +141,7 @@ impl Connector for PostgresConnector {
 
     async fn close(&self) {
         self.snapshots.close().await;
+        self.settings.open.ended().await;
     }
 
     async fn loader(&self, dataset: &Dataset, options: &Options) -> Result<Arc<dyn Loader>> {
