@@ -1,5 +1,5 @@
 //! The PostgreSQL codec by itself: decode and encode of each type, in MB of binary COPY per second, and of the columns of
-//! TPC-H's lineitem together. `cargo bench --bench codec`, or with a filter: `cargo bench --bench codec -- decode/text`.
+//! TPC-H's lineitem together. `cargo bench --manifest-path benches/Cargo.toml`, with a filter behind it: `-- decode/text`.
 
 use std::hint::black_box;
 use std::sync::Arc;

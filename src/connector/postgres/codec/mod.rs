@@ -2,7 +2,7 @@
 //!
 //! Both sides are free of I/O: bytes in, batches out, and the reverse. Neither makes an object per row or value. The fields
 //! are those of a table as `PostgresTypes` maps them: the native type says what the bytes are, the DXT type what the array
-//! is. How fast each type is: `cargo bench --bench codec`.
+//! is. How fast each type is: `cargo bench --manifest-path benches/Cargo.toml`.
 
 mod binary;
 mod cell;
