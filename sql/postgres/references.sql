@@ -1,7 +1,8 @@
--- Foreign keys that refer to a table, with what a DELETE there would do to their rows, and the columns of both.
+-- Foreign keys that refer to a table, with what a DELETE and an UPDATE there would do to their rows, and the columns of both.
 SELECT k.conname::text,
        pg_catalog.format('%I.%I', n.nspname, c.relname),
        k.confdeltype::text,
+       k.confupdtype::text,
        k.conrelid = k.confrelid,
        ARRAY(SELECT a.attname::text
              FROM unnest(k.conkey) WITH ORDINALITY AS p(attnum, position)

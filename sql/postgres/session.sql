@@ -13,8 +13,10 @@ SET array_nulls = on;
 SET quote_all_identifiers = off;
 SET synchronize_seqscans = off;
 SET row_security = off;
+-- A lock is waited for five minutes, where nobody has said how long.
+SELECT pg_catalog.set_config('lock_timeout', '5min', false)
+FROM pg_catalog.pg_settings WHERE name = 'lock_timeout' AND setting = '0' AND source = 'default';
 -- A role's or database's timeouts are meant for people at a prompt; those that the connection's own options set stay.
--- How long a lock is waited for (lock_timeout) stays theirs to say, too.
 SELECT pg_catalog.set_config(name, '0', false)
 FROM pg_catalog.pg_settings
 WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')

@@ -84,6 +84,10 @@ SELECT step, statement FROM (
                 FROM pg_catalog.pg_options_to_table(c.attoptions) AS p))
     FROM columns AS c WHERE c.attoptions IS NOT NULL
     UNION ALL
+    -- Keys that the load leaves to the sequence go on after those that were given.
+    SELECT 1, 5, s.column, pg_catalog.format('SELECT pg_catalog.setval(%L, last_value, is_called) FROM %s', s.aside, s.name)
+    FROM sequences AS s WHERE s.deptype = 'i'
+    UNION ALL
     -- An index whose definition does not begin as it must has no statement: the comparison of both tables will name it.
     SELECT 2, 1, i.relname,
            pg_catalog.format('CREATE %sINDEX %s ON %s USING %s', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END,
@@ -112,7 +116,11 @@ SELECT step, statement FROM (
     SELECT 3, 2, s.column, pg_catalog.format('ALTER SEQUENCE %s OWNED BY %s.%s', s.name, $2::text, s.column)
     FROM sequences AS s WHERE s.deptype = 'a'
     UNION ALL
-    SELECT 3, 3, s.column, pg_catalog.format('SELECT pg_catalog.setval(%L, last_value, is_called) FROM %s', s.aside, s.name)
+    -- Others may have gone on with the old one meanwhile.
+    SELECT 3, 3, s.column,
+           pg_catalog.format('SELECT pg_catalog.setval(%L, o.last_value, o.is_called) FROM %s AS o, %s AS n WHERE (%s o.last_value::numeric, o.is_called) > (%s n.last_value::numeric, n.is_called)',
+               s.aside, s.name, s.aside, CASE WHEN s.seqincrement < 0 THEN '-' ELSE '' END,
+               CASE WHEN s.seqincrement < 0 THEN '-' ELSE '' END)
     FROM sequences AS s WHERE s.deptype = 'i'
     UNION ALL
     SELECT 3, 4, '', pg_catalog.format('DROP TABLE %s', t.name) FROM target AS t

@@ -1,12 +1,14 @@
 -- Indexes that hold a key unique for all rows, by plain columns and by the equality that `=` has for them, the primary
--- key first.
+-- key first; and whether ON CONFLICT can go by it: not where children that inherit have rows of the same key.
 SELECT i.indisprimary,
        ARRAY(SELECT a.attname::text
              FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
              WHERE k.position <= i.indnkeyatts
              ORDER BY k.position) AS columns,
-       i.indimmediate
+       i.indimmediate AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS h
+                                      JOIN pg_catalog.pg_class AS c ON c.oid = h.inhparent AND c.relkind = 'r'
+                                      WHERE h.inhparent = i.indrelid)
 FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
   AND NOT i.indisexclusion

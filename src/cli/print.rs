@@ -1,10 +1,39 @@
 //! The one place that prints.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
+use indicatif::MultiProgress;
+
 use crate::error::{Error, ErrorKind, Result};
+
+/// The bars on stderr, where there are some.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Bars that stay below whatever else is written to stderr.
+pub fn bars() -> &'static MultiProgress {
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Stderr, above the bars.
+#[derive(Debug, Clone, Copy)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().lock().write_all(bytes).map(|()| bytes.len());
+        match BARS.get() {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Writes a result to stdout. A reader that has gone (`| head`) is no error.
 pub fn out(text: &str) -> Result<()> {
@@ -23,12 +52,12 @@ pub fn written(result: io::Result<()>) -> Result<()> {
 /// Writes a note for people to stderr.
 pub fn note(text: &str) {
     // Nobody to tell where stderr itself is gone.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = Stderr.write_all(format!("{text}\n").as_bytes());
 }
 
 /// Writes an error to stderr, with cause and hint.
 pub fn error(error: &Error) {
-    let _ = io::stderr().lock().write_all(error.report().as_bytes());
+    let _ = Stderr.write_all(error.report().as_bytes());
 }
 
 /// A table for people: columns named in `right` are numbers.

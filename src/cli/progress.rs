@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::print;
 use crate::plan::sink::Progress;
@@ -33,7 +33,7 @@ impl Line {
 }
 
 struct Shared {
-    bars: Option<MultiProgress>,
+    bars: Option<&'static MultiProgress>,
     lines: Mutex<HashMap<String, Line>>,
 }
 
@@ -63,9 +63,9 @@ impl Shared {
 pub struct Shown(Arc<Shared>);
 
 impl Shown {
-    /// Bars where stderr is a terminal and no logs go there, lines else.
+    /// Bars where stderr is a terminal, lines else.
     pub fn new(terminal: bool) -> Self {
-        let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let bars = terminal.then(print::bars);
         let shared = Arc::new(Shared { bars, lines: Mutex::new(HashMap::new()) });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         // Ends by itself when the run has dropped its observer.
@@ -80,7 +80,7 @@ impl Shown {
     }
 
     fn bar(&self, stream: &str, total: Option<u64>) -> Option<ProgressBar> {
-        let bars = self.0.bars.as_ref()?;
+        let bars = self.0.bars?;
         let (bar, template) = match total {
             Some(total) => (ProgressBar::new(total), "{prefix:20} {bar:24} {percent:>3}% {msg}"),
             None => (ProgressBar::new_spinner(), "{prefix:20} {spinner} {msg}"),
@@ -115,11 +115,6 @@ impl Observer for Shown {
             }
             other => format!("{}: {}", result.stream, other.as_str()),
         };
-        match &self.0.bars {
-            Some(bars) => {
-                let _ = bars.println(text);
-            }
-            None => print::note(&text),
-        }
+        print::note(&text);
     }
 }

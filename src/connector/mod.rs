@@ -225,9 +225,12 @@ pub trait Loader: Debug + Send + Sync {
 
     /// How a load brings `field` into `column`, which the target has: the column, in another type where it takes values
     /// of `field` that its own type in dxt does not hold.
-    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
+    ///
+    /// # Errors
+    /// Schema: the column would change values of `field` without a word.
+    fn takes(&self, field: &DxtField, column: &DxtField) -> Result<DxtField> {
         let _ = field;
-        column.clone()
+        Ok(column.clone())
     }
 
     /// Checks what cannot wait for the load: that this target takes this load at all.
@@ -293,10 +296,18 @@ pub struct LoadSpec {
     /// What the extract took as the watermark. The load asks again inside of its transaction, and aborts where it
     /// has moved. `None`: nothing to compare; `Some(None)`: the target had none.
     pub expected_watermark: Option<Option<ScalarValue>>,
+    /// Whether the load was allowed only because the target had no rows: then it aborts where it has some by now.
+    pub expect_empty: bool,
     /// The run's id, for the names of what is staged.
     pub run_id: String,
     /// The loader's options.
     pub options: Options,
+}
+
+/// The error of a load for which [`LoadSpec::expect_empty`] does not hold any more.
+pub(crate) fn filled_meanwhile() -> Error {
+    Error::new(ErrorKind::Loader, "another load has filled the target since this one was planned, and would be doubled")
+        .with_hint("run it again with `load: {mode: append}`, replace or upsert, whichever is meant")
 }
 
 /// What a load has staged. `staged = inserted + updated + unchanged + dropped`.
@@ -339,6 +350,13 @@ pub trait Load: Send {
 // The pair of names says which way a type goes; a mapper is a value, so both take it.
 #[allow(clippy::wrong_self_convention)]
 pub trait TypeMapper: Debug + Send + Sync {
+    /// Whether values of a native type that is [`DxtType::String`] here are text by nature, and not numbers or the like
+    /// that are only carried as text.
+    fn is_text(&self, native: &str) -> bool {
+        let _ = native;
+        true
+    }
+
     /// The DXT type of a native type's spelling.
     ///
     /// # Errors

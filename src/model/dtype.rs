@@ -150,6 +150,21 @@ impl DxtType {
         }
     }
 
+    /// Whether it is a whole number of any width.
+    pub fn is_integer(&self) -> bool {
+        matches!(
+            self,
+            Self::Int8
+                | Self::Int16
+                | Self::Int32
+                | Self::Int64
+                | Self::Uint8
+                | Self::Uint16
+                | Self::Uint32
+                | Self::Uint64
+        )
+    }
+
     /// Whether values of the type have an order that a watermark can follow.
     pub fn is_ordered(&self) -> bool {
         !matches!(self, Self::Bool | Self::Binary | Self::Json | Self::Array(_) | Self::Object(_))

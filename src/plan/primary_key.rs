@@ -26,24 +26,36 @@ pub fn fields(stream: &Stream, schema: &DxtSchema) -> Result<Vec<String>> {
         )
         .with_hint("`source` takes the source's own key; a list names field ids: [order_id]")
     };
-    let option = stream.load.options.get(OPTION);
-    let ids: Vec<String> = match option {
-        // The keys that rows are matched by have to be unique in any case.
-        _ if stream.load.mode == LoadMode::Upsert => stream.load.upsert_keys.clone(),
-        // A replace by key is told so, too.
-        None | Some(Value::Null) if stream.load.mode == LoadMode::Replace => stream.load.upsert_keys.clone(),
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(word)) if word == "none" => Vec::new(),
-        Some(Value::String(word)) if word == "source" => schema.primary_key.clone(),
+    let named = match stream.load.options.get(OPTION) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(word)) if word == "none" => Some(Vec::new()),
+        Some(Value::String(word)) if word == "source" => Some(schema.primary_key.clone()),
         Some(Value::Array(items)) => {
             let ids = items.iter().map(|i| i.as_str().map(str::to_string));
-            ids.collect::<Option<_>>().ok_or_else(|| wrong(&Value::Array(items.clone())))?
+            Some(ids.collect::<Option<Vec<_>>>().ok_or_else(|| wrong(&Value::Array(items.clone())))?)
         }
         Some(other) => return Err(wrong(other)),
+    };
+    let keys = &stream.load.upsert_keys;
+    let ids = match (stream.load.mode, named) {
+        // The keys that rows are matched by have to be unique in any case.
+        (LoadMode::Upsert, Some(named)) if !same(&named, keys) => {
+            let what = format!("primary_key is [{}], and upsert_keys are [{}]", named.join(", "), keys.join(", "));
+            return Err(Error::new(ErrorKind::Configuration, what)
+                .with_hint("an upsert's keys are the key of the table that it creates: leave primary_key out"));
+        }
+        (LoadMode::Upsert, _) | (LoadMode::Replace, None) => keys.clone(),
+        (_, named) => named.unwrap_or_default(),
     };
     match ids.iter().find(|id| schema.field(id).is_none()) {
         None => Ok(ids),
         Some(missing) => Err(Error::new(ErrorKind::Schema, format!("key {missing} is no field of the stream"))
             .with_hint(format!("its fields: {}", schema.names().join(", ")))),
     }
+}
+
+/// Whether both name the same fields, in any order.
+fn same(a: &[String], b: &[String]) -> bool {
+    let set = |ids: &[String]| ids.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    set(a) == set(b)
 }

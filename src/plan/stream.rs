@@ -58,7 +58,10 @@ pub async fn extract(
     let state = context.state();
     let fields = fields::resolve(stream, &columns, scan.schema(), &state, run).map_err(|e| e.context(doing()))?;
     let watermark = match loader {
-        Some(loader) => watermark::resolve(stream, &fields, loader).await?,
+        Some(loader) => {
+            watermark::expect_order(engine, stream, &fields)?;
+            watermark::resolve(stream, &fields, loader).await?
+        }
         None => None,
     };
     let mut builder = LogicalPlanBuilder::from(scan.clone());
@@ -188,7 +191,11 @@ pub fn load(
         let there = match loader.existing() {
             Some(existing) => match existing.field(&incoming.name) {
                 Some(_) if !loader.keeps_types() => loader.stored(&incoming, None).map_err(|e| e.context(doing()))?,
-                Some(there) => loader.takes(&incoming, there),
+                Some(there) => {
+                    let there = loader.takes(&incoming, there).map_err(|e| e.context(doing()))?;
+                    // What the field promises holds wherever it goes.
+                    DxtField { nullable: there.nullable && incoming.nullable, ..there }
+                }
                 None => {
                     let text = format!("{} has no column {}", loader.target(), incoming.name);
                     return Err(Error::new(ErrorKind::Schema, text).with_hint(format!(
@@ -216,6 +223,7 @@ pub fn load(
         watermark: watermark_column,
         // An upsert repeated changes nothing, so only an append needs the watermark to be where it was.
         expected_watermark: watermark.filter(|_| incremental_append),
+        expect_empty: appends_by_default(stream),
         run_id: run.run_id.clone(),
         options: primary_key::without(&stream.load.options),
     };
@@ -323,10 +331,15 @@ pub fn insert(input: LogicalPlan, staging: Arc<dyn Staging>, watch: Watch) -> Re
     Ok(LogicalPlanBuilder::insert_into(input, name, source, InsertOp::Append)?.build()?)
 }
 
+/// Whether nobody has said that a full extract is to be appended.
+fn appends_by_default(stream: &Stream) -> bool {
+    let by_default = stream.load.mode == LoadMode::Append && !stream.load.mode_explicit;
+    by_default && stream.extract.mode == ExtractMode::Full
+}
+
 /// A full extract appends to a target that has rows only where the pipeline itself says `mode: append`.
 pub async fn guard_accident(stream: &Stream, loader: &dyn Loader) -> Result<()> {
-    let by_default = stream.load.mode == LoadMode::Append && !stream.load.mode_explicit;
-    if !by_default || stream.extract.mode == ExtractMode::Incremental || loader.existing().is_none() {
+    if !appends_by_default(stream) || loader.existing().is_none() {
         return Ok(());
     }
     let rows = loader.has_rows().await.during(ErrorKind::Loader, || format!("looking at {}", loader.target()))?;

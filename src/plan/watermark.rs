@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::i256;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator, binary_expr, lit};
 
+use super::Engine;
 use super::fields::PlannedField;
 use super::strict::{cast_strict, strict_cast};
 use crate::connector::Loader;
@@ -99,6 +100,26 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
     }
     let filter = condition(stream, field, greatest)?;
     Ok(Some(Watermark { field: id, column, from, filter: Some(filter), value: value(field) }))
+}
+
+/// Checks that a watermark that is carried as text has the order of text, too.
+///
+/// # Errors
+/// Schema: it is of a type with an order of its own; as text, 9 comes after 10.
+pub fn expect_order(engine: &Engine, stream: &Stream, fields: &[PlannedField]) -> Result<()> {
+    let id = stream.extract.watermark_field.as_deref().filter(|_| stream.extract.mode == ExtractMode::Incremental);
+    let field = fields.iter().map(|f| &f.field).find(|f| Some(f.name.as_str()) == id && f.dtype == DxtType::String);
+    let Some((field, native)) = field.and_then(|f| Some((f, f.native.as_ref()?))) else { return Ok(()) };
+    if engine.connector(&stream.source.connection)?.types().is_text(&native.name) {
+        return Ok(());
+    }
+    let text = format!(
+        "watermark_field {} is {}, whose values are carried as text, which has another order",
+        field.name, native.name
+    );
+    Err(Error::new(ErrorKind::Schema, text).with_hint(
+        "choose another watermark_field, or give the column a type that dxt knows in the source: numeric(38,0) for numeric",
+    ))
 }
 
 /// `source >= start` for an upsert, where ties change nothing; `source > start` for an append.

@@ -9,6 +9,7 @@ mod object_store;
 mod postgres;
 mod postgres_arrays;
 mod postgres_connect;
+mod postgres_guards;
 mod postgres_modes;
 mod postgres_parts;
 mod postgres_relay;

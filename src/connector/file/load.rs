@@ -10,7 +10,7 @@ use super::encode::Encoder;
 use super::folder::LocalFolder;
 use super::sink::FileLoader;
 use super::staged::Staged;
-use crate::connector::{Load, LoadCounts, LoadSpec, Loader};
+use crate::connector::{Load, LoadCounts, LoadSpec, Loader, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtSchema, LoadMode};
 
@@ -38,6 +38,7 @@ pub struct FileLoad {
     counts: LoadCounts,
     schema: DxtSchema,
     expected: Option<(String, Option<ScalarValue>)>,
+    expect_empty: bool,
     loader: FileLoader,
 }
 
@@ -49,7 +50,8 @@ impl FileLoad {
             _ => None,
         };
         let (schema, counts) = (spec.schema.clone(), LoadCounts::default());
-        Self { encoder: Some(encoder), staged, publish, counts, schema, expected, loader }
+        let expect_empty = spec.expect_empty;
+        Self { encoder: Some(encoder), staged, publish, counts, schema, expected, expect_empty, loader }
     }
 
     async fn stage(&mut self, bytes: Vec<u8>) -> Result<()> {
@@ -103,6 +105,9 @@ impl Load for FileLoad {
             self.stage(bytes).await?;
             self.staged.seal().await?;
             self.check_watermark().await?;
+            if self.expect_empty && self.loader.has_rows().await? {
+                return Err(filled_meanwhile().context(self.loader.label().to_string()));
+            }
             self.counts.inserted = self.counts.staged;
         }
         Ok(self.counts)

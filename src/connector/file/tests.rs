@@ -37,6 +37,7 @@ fn spec(mode: LoadMode, run_id: &str) -> LoadSpec {
         keys: Vec::new(),
         watermark: None,
         expected_watermark: None,
+        expect_empty: false,
         run_id: run_id.into(),
         options: Options::new(),
     }
@@ -164,6 +165,7 @@ async fn the_watermark_is_typed_and_asked_again() {
     let stale = LoadSpec {
         watermark: Some("id".into()),
         expected_watermark: Some(Some(ScalarValue::Int64(Some(1)))),
+        expect_empty: false,
         ..spec(LoadMode::Append, "r2")
     };
     let error = load(dir.path(), "p/", &stale, vec![rows()]).await.unwrap_err();

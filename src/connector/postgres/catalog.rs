@@ -1,6 +1,6 @@
 //! What the server's catalog says of relations and of the columns of a query.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
@@ -64,6 +64,8 @@ pub(super) struct Reference {
     pub(super) table: String,
     /// Whether a DELETE here would delete or change rows there.
     pub(super) follows: bool,
+    /// Whether an UPDATE of the columns here would change rows there.
+    pub(super) moves: bool,
     /// Whether it is the table's own.
     pub(super) own: bool,
     /// Columns there and those here that they refer to.
@@ -84,6 +86,8 @@ pub(super) struct Relation {
     pub(super) loose: BTreeSet<String>,
     /// Columns whose cast to text is another text than the type's own.
     pub(super) printed: BTreeSet<String>,
+    /// Columns whose type rounds or cuts in silence what it is given as text, with the type that does.
+    pub(super) rounding: BTreeMap<String, String>,
     /// Columns of each unique index that `ON CONFLICT` can name.
     pub(super) unique: Vec<BTreeSet<String>>,
     pub(super) references: Vec<Reference>,
@@ -122,6 +126,7 @@ impl Relation {
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
             printed: BTreeSet::new(),
+            rounding: BTreeMap::new(),
             unique: Vec::new(),
             references: Vec::new(),
             sequences: Vec::new(),
@@ -150,6 +155,9 @@ impl Relation {
             if get(&row, 7)? {
                 self.printed.insert(field.name.clone());
             }
+            if let Some(base) = get::<Option<String>>(&row, 8)? {
+                self.rounding.insert(field.name.clone(), base);
+            }
             self.schema.fields.push(field);
         }
         Ok(())
@@ -166,13 +174,15 @@ impl Relation {
             }
         }
         for row in session.rows(REFERENCES, &[&self.oid], doing).await? {
-            let action: String = get(&row, 2)?;
-            let (there, here): (Vec<String>, Vec<String>) = (get(&row, 4)?, get(&row, 5)?);
+            // Of NO ACTION, RESTRICT, CASCADE, SET NULL and SET DEFAULT the first two only refuse.
+            let acts = |action: String| !matches!(action.as_str(), "a" | "r");
+            let (there, here): (Vec<String>, Vec<String>) = (get(&row, 5)?, get(&row, 6)?);
             self.references.push(Reference {
                 constraint: get(&row, 0)?,
                 table: get(&row, 1)?,
-                follows: !matches!(action.as_str(), "a" | "r"),
-                own: get(&row, 3)?,
+                follows: acts(get(&row, 2)?),
+                moves: acts(get(&row, 3)?),
+                own: get(&row, 4)?,
                 columns: there.into_iter().zip(here).collect(),
             });
         }
@@ -279,7 +289,7 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
             printed.insert(column.name().to_string());
         }
         if let Some(domain) = get::<Option<String>>(row, 3)? {
-            tracing::info!(
+            tracing::warn!(
                 column = column.name(),
                 domain,
                 r#type = native,
@@ -294,8 +304,16 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
     Ok((schema, PostgresDialect::new(loose).printed(printed)))
 }
 
-/// The tables behind a view or query that stands in a FROM clause, without running it.
-pub(super) async fn tables_read(session: &Session, from_sql: &str) -> Result<Vec<RelationName>> {
+/// A table that is read, by whatever views.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadTable {
+    pub(super) name: RelationName,
+    pub(super) kind: Option<RelationKind>,
+    pub(super) oid: u32,
+}
+
+/// The tables behind a relation or query that stands in a FROM clause, without running it.
+pub(super) async fn tables_read(session: &Session, from_sql: &str) -> Result<Vec<ReadTable>> {
     const DOING: &str = "looking for the tables behind the source";
     session.run("BEGIN READ ONLY", DOING).await?;
     let prepared = session.prepare(&format!("SELECT * FROM {from_sql}")).await;
@@ -304,7 +322,11 @@ pub(super) async fn tables_read(session: &Session, from_sql: &str) -> Result<Vec
     }
     let rows = session.rows(READ_TABLES, &[], DOING).await?;
     session.run("COMMIT", DOING).await?;
-    rows.iter().map(|row| Ok(RelationName { parts: vec![get(row, 0)?, get(row, 1)?] })).collect()
+    let table = |row: &Row| {
+        let name = RelationName { parts: vec![get(row, 0)?, get(row, 1)?] };
+        Ok(ReadTable { name, kind: RelationKind::parse(&get::<String>(row, 2)?), oid: get(row, 3)? })
+    };
+    rows.iter().map(table).collect()
 }
 
 /// Line and column of the user's SQL, which begins in the second line of what was sent.

@@ -58,6 +58,8 @@ pub(super) struct Session {
     client: Client,
     guard: Guard,
     waits: Arc<Waits>,
+    /// Whether the database keeps text in UTF-8.
+    utf8: bool,
     /// The kind of its errors.
     kind: ErrorKind,
 }
@@ -126,6 +128,7 @@ impl Session {
         let waits = Arc::<Waits>::default();
         let (named, identity) = tokio::sync::oneshot::channel::<Identity>();
         let cancel = Some((client.cancel_token(), route.tls.fresh()));
+        let utf8 = connection.parameter("server_encoding") == Some("UTF8");
         let (seen, watched) = (end.clone(), waits.clone());
         let task = tokio::spawn(async move {
             let _open = route.open.clone();
@@ -145,7 +148,7 @@ impl Session {
             };
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         });
-        let session = Self { client, guard: Guard { task, end, cancel }, waits, kind };
+        let session = Self { client, guard: Guard { task, end, cancel }, waits, utf8, kind };
         let answers = match session.client.simple_query(SETUP).await {
             Ok(answers) => answers,
             Err(e) => return Err(session.failed("setting the session up", e).await),
@@ -159,6 +162,11 @@ impl Session {
         let _ = named.send(Identity { pid: said(0).to_string(), server: said(1).to_string() });
         let (standby, read_only) = (said(2) == "t", said(3) == "on");
         Ok((session, standby, read_only))
+    }
+
+    /// Whether the database keeps text in UTF-8, so that its bytes there have the order that they have here.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     fn waiting(&self) -> Wait {

@@ -12,7 +12,7 @@ use super::passfile::{self, Login};
 use super::tls::{Mode, TlsSettings};
 use super::url;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ConnectionConfig, RelationName, Secret, nearest};
+use crate::model::{ConnectionConfig, Secret, nearest};
 
 /// Every parameter, with the other names that it goes by. `ssl` is asyncpg's.
 const PARAMETERS: [(&str, &[&str]); 21] = [
@@ -219,11 +219,6 @@ impl Settings {
     pub(super) fn location(&self) -> String {
         let places: Vec<String> = self.places.iter().map(ToString::to_string).collect();
         format!("{}/{}", places.join(","), self.database)
-    }
-
-    /// A table as one that several connections may name: `host:5432/database.public.t`.
-    pub(super) fn identity(&self, table: &RelationName) -> String {
-        format!("{}.{table}", self.location())
     }
 
     /// The same for the driver, for one of the servers.

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use super::codec::text;
 use super::types::PgType;
 use crate::connector::sql::{Comparison, Dialect, Pushed};
-use crate::model::{DxtField, uuid_text};
+use crate::model::{DxtField, DxtType, uuid_text};
 
 /// The dialect, for the columns of one source.
 #[derive(Debug, Clone, Default)]
@@ -16,17 +16,42 @@ pub(super) struct PostgresDialect {
     loose: BTreeSet<String>,
     /// Columns whose cast to text is another text than the type's own.
     printed: BTreeSet<String>,
+    /// Whether the order of text's bytes there is that of UTF-8.
+    utf8: bool,
 }
 
 impl PostgresDialect {
     /// The dialect where the named columns have (or may have) such a collation.
     pub(super) fn new(loose: BTreeSet<String>) -> Self {
-        Self { loose, printed: BTreeSet::new() }
+        Self { loose, ..Self::default() }
     }
 
     /// The same where the text of the named columns has to be had from the type's output, not by a cast.
     pub(super) fn printed(self, printed: BTreeSet<String>) -> Self {
         Self { printed, ..self }
+    }
+
+    /// The same for a database that keeps text in UTF-8.
+    pub(super) fn utf8(self, utf8: bool) -> Self {
+        Self { utf8, ..self }
+    }
+
+    /// A column's text as it is read, for one that is read as text.
+    fn text(&self, field: &DxtField) -> String {
+        let name = self.quote(&field.name);
+        // A row of NULLs `IS NULL`, but is none; and concat() makes nothing of a NULL.
+        match self.printed.contains(&field.name) {
+            true => format!("CASE WHEN pg_catalog.num_nulls({name}) = 0 THEN pg_catalog.concat({name}) END"),
+            false => format!("{name}::text"),
+        }
+    }
+
+    /// A comparison of text by its bytes, as DataFusion compares.
+    fn by_bytes(&self, text: &str, op: Comparison, value: &ScalarValue) -> Option<Pushed> {
+        let equality = matches!(op, Comparison::Eq | Comparison::NotEq);
+        (equality || self.utf8).then_some(())?;
+        let literal = quote_text(string(value)?)?;
+        Some(Pushed { sql: format!("({text}) COLLATE \"C\" {} {literal}", op.as_sql()), exact: true })
     }
 }
 
@@ -35,23 +60,66 @@ impl Dialect for PostgresDialect {
         let name = self.quote(&field.name);
         match PgType::of(field) {
             Some(native) if native.is_binary() => name,
-            // A row of NULLs `IS NULL`, but is none; and concat() makes nothing of a NULL.
-            _ if self.printed.contains(&field.name) => {
-                format!("CASE WHEN pg_catalog.num_nulls({name}) = 0 THEN pg_catalog.concat({name}) END AS {name}")
-            }
-            _ => format!("{name}::text AS {name}"),
+            _ => format!("{} AS {name}", self.text(field)),
         }
     }
 
     fn compare(&self, field: &DxtField, op: Comparison, value: &ScalarValue) -> Option<Pushed> {
-        // A column that is read as another type (declared as string) is compared as that type, so not there.
-        let native = PgType::of(field)?;
+        let name = self.quote(&field.name);
+        let Some(native) = PgType::of(field).filter(PgType::is_binary) else {
+            // Read as text, and so compared: 1.0 is not 1.00.
+            let text = (field.dtype == DxtType::String).then(|| self.text(field))?;
+            return self.by_bytes(&text, op, value);
+        };
         let equality = matches!(op, Comparison::Eq | Comparison::NotEq);
-        if native.is_text() && (!equality || self.loose.contains(&field.name)) {
+        match native {
+            // Its blanks at the end count here, and not there.
+            PgType::Char(_) if op == Comparison::Eq && !self.loose.contains(&field.name) => {
+                Some(Pushed { sql: format!("{name} = {}", quote_text(string(value)?)?), exact: false })
+            }
+            PgType::Char(_) => None,
+            // An index of the column serves for its own collation.
+            _ if native.is_text() && (!equality || self.loose.contains(&field.name)) => {
+                let text = if native == PgType::Name { format!("{name}::text") } else { name };
+                self.by_bytes(&text, op, value)
+            }
+            _ => Some(Pushed { sql: format!("{name} {} {}", op.as_sql(), literal(native, value)?), exact: true }),
+        }
+    }
+
+    fn is_null(&self, field: &DxtField, negated: bool) -> Pushed {
+        let name = self.quote(&field.name);
+        let sql = match (PgType::of(field).is_some_and(|native| native.is_binary()), negated) {
+            (true, false) => format!("{name} IS NULL"),
+            (true, true) => format!("{name} IS NOT NULL"),
+            // A row of NULLs `IS NULL`, and one with a NULL in it is not NOT NULL: neither is what is asked.
+            (false, _) => format!("pg_catalog.num_nulls({name}) = {}", u8::from(!negated)),
+        };
+        Pushed { sql, exact: true }
+    }
+
+    fn one_of(&self, field: &DxtField, values: &[&ScalarValue]) -> Option<Pushed> {
+        const MOST: usize = 20_000;
+        let native = PgType::of(field).filter(PgType::is_binary)?;
+        let plain = matches!(native, PgType::Text | PgType::Varchar(_)) && !self.loose.contains(&field.name);
+        if (native.is_text() && !plain) || values.is_empty() || values.len() > MOST {
             return None;
         }
-        let literal = literal(native, value)?;
-        Some(Pushed { sql: format!("{} {} {literal}", self.quote(&field.name), op.as_sql()), exact: true })
+        let literals = values.iter().map(|value| literal(native.clone(), value)).collect::<Option<Vec<_>>>()?;
+        Some(Pushed { sql: format!("{} IN ({})", self.quote(&field.name), literals.join(", ")), exact: true })
+    }
+
+    fn like(&self, field: &DxtField, pattern: &str) -> Option<Pushed> {
+        // A backslash at the end is an error there.
+        if pattern.contains('\\') {
+            return None;
+        }
+        let text = match PgType::of(field).filter(PgType::is_binary) {
+            Some(PgType::Text | PgType::Varchar(_)) => self.quote(&field.name),
+            Some(_) => return None,
+            None => (field.dtype == DxtType::String).then(|| self.text(field))?,
+        };
+        Some(Pushed { sql: format!("({text}) COLLATE \"C\" LIKE {}", quote_text(pattern)?), exact: true })
     }
 }
 
@@ -119,7 +187,7 @@ fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
         PgType::Text | PgType::Varchar(_) => string(value).and_then(quote_text),
         // As a name the literal would be cut after 63 bytes.
         PgType::Name => string(value).and_then(quote_text).map(|text| format!("{text}::text")),
-        // char(n) ignores blanks at the end; the order and equality of the others is not that of their text.
+        // The order and equality of the others is not that of their text.
         _ => None,
     }
 }
@@ -188,7 +256,6 @@ fn string(value: &ScalarValue) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::connector::postgres::types::SYSTEM;
-    use crate::model::DxtType;
 
     fn field(native: &str) -> DxtField {
         DxtField::new("x", PgType::parse(native).dtype()).native(SYSTEM, native)
@@ -243,16 +310,52 @@ mod tests {
     }
 
     #[test]
-    fn text_is_quoted_and_compared_for_equality_alone() {
+    fn text_is_quoted_and_compared_by_its_bytes() {
         assert_eq!(eq("text", text("it's \\ ok")).unwrap(), "\"x\" = 'it''s \\ ok'");
         assert_eq!(eq("name", text("n")).unwrap(), "\"x\" = 'n'::text");
         assert_eq!(eq("text", text("a\0b")), None);
+        // In another encoding the bytes have another order.
         assert_eq!(pushed("text", Comparison::Lt, text("a")), None);
-        for native in ["character(3)", "public.citext", "uuid", "jsonb", "numeric", "interval"] {
+        for native in ["uuid", "jsonb"] {
             assert_eq!(eq(native, text("a")), None, "{native}");
         }
+        let utf8 = PostgresDialect::default().utf8(true);
+        let sql = |dialect: &PostgresDialect, field: &DxtField, op| {
+            let pushed = dialect.compare(field, op, &text("a"));
+            pushed.map(|pushed| (pushed.sql, pushed.exact))
+        };
+        let by_bytes = |text: &str| Some((format!("{text} COLLATE \"C\" < 'a'"), true));
+        assert_eq!(sql(&utf8, &field("text"), Comparison::Lt), by_bytes("(\"x\")"));
+        assert_eq!(sql(&utf8, &field("name"), Comparison::Lt), by_bytes("(\"x\"::text)"));
         let loose = PostgresDialect::new(BTreeSet::from(["x".to_string()]));
-        assert_eq!(loose.compare(&field("text"), Comparison::Eq, &text("a")), None);
+        let equal = Some(("(\"x\") COLLATE \"C\" = 'a'".to_string(), true));
+        assert_eq!(sql(&loose, &field("text"), Comparison::Eq), equal);
+    }
+
+    #[test]
+    fn what_is_read_as_text_is_compared_as_that_text() {
+        let declared = DxtField::new("x", DxtType::String).native(SYSTEM, "integer");
+        for field in [field("public.citext"), field("numeric"), field("interval"), declared] {
+            let pushed = PostgresDialect::default().compare(&field, Comparison::Eq, &text("a")).unwrap();
+            assert_eq!((pushed.sql.as_str(), pushed.exact), ("(\"x\"::text) COLLATE \"C\" = 'a'", true));
+        }
+        let printed = PostgresDialect::default().printed(BTreeSet::from(["x".to_string()]));
+        let pushed = printed.compare(&field("inet"), Comparison::Eq, &text("::1")).unwrap();
+        assert!(pushed.sql.starts_with("(CASE WHEN") && pushed.sql.ends_with("COLLATE \"C\" = '::1'"), "{pushed:?}");
+    }
+
+    #[test]
+    fn blanks_at_the_end_of_a_char_are_compared_again() {
+        let blanks = |op| PostgresDialect::default().compare(&field("character(3)"), op, &text("a"));
+        assert_eq!(blanks(Comparison::Eq), Some(Pushed { sql: "\"x\" = 'a'".into(), exact: false }));
+        assert_eq!((blanks(Comparison::NotEq), blanks(Comparison::Lt)), (None, None));
+    }
+
+    #[test]
+    fn a_pattern_is_matched_there_unless_it_escapes() {
+        let like = |native, pattern| PostgresDialect::default().like(&field(native), pattern).map(|pushed| pushed.sql);
+        assert_eq!(like("text", "it's_%").unwrap(), "(\"x\") COLLATE \"C\" LIKE 'it''s_%'");
+        assert_eq!((like("text", "a\\%"), like("character(3)", "a%"), like("integer", "1%")), (None, None, None));
     }
 
     #[test]
@@ -264,7 +367,5 @@ mod tests {
         assert_eq!(eq("timestamp without time zone", ScalarValue::TimestampNanosecond(Some(1), None)), None);
         let instant = ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()));
         assert_eq!(eq("timestamp without time zone", instant), None);
-        let declared = DxtField::new("x", DxtType::String).native(SYSTEM, "integer");
-        assert_eq!(PostgresDialect::default().compare(&declared, Comparison::Eq, &text("1")), None);
     }
 }

@@ -3,26 +3,30 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use futures::SinkExt;
+use tokio_postgres::Row;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
 use super::codec::{CopyEncoder, FrameWriter, encoder, shorten};
-use super::config::Settings;
+use super::dialect::PostgresDialect;
 use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::{Patience, bound};
-use super::sink::{check, greatest};
+use super::sink::{PostgresLoader, check, greatest};
+use super::snapshot::Snapshots;
 use super::statements::{BEGIN, Plan, Way, turn};
 use super::types::{PgType, SYSTEM};
-use super::upsert::{DEFERRED, Gone, Merge, Upsert};
+use super::upsert::{Cascade, DEFERRED, Gone, Merge, Upsert};
 use super::watch::CopyIn;
-use crate::connector::{Load, LoadCounts, LoadSpec};
+use crate::connector::sql::Dialect;
+use crate::connector::{Load, LoadCounts, LoadSpec, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, RelationName};
 
+const WRITTEN: &str = include_str!("../../../sql/postgres/written.sql");
 const MISSING_TYPES: &str = include_str!("../../../sql/postgres/missing_types.sql");
 /// Bytes that are sent at once.
 const PIECE: usize = 256 << 10;
@@ -31,6 +35,10 @@ const PIECE: usize = 256 << 10;
 pub(super) struct PostgresLoad {
     /// The target with its connection, for errors.
     label: String,
+    database: String,
+    snapshots: Arc<Snapshots>,
+    /// The tables that it has written to, once it is sealed.
+    written: Vec<RelationName>,
     session: Session,
     patience: Patience,
     plan: Plan,
@@ -44,22 +52,18 @@ pub(super) struct PostgresLoad {
 
 impl PostgresLoad {
     /// Begins the transaction, takes the locks, looks again at what may have changed, and starts the COPY.
-    pub(super) async fn begin(
-        session: Session,
-        label: &str,
-        name: &RelationName,
-        settings: &Arc<Settings>,
-        spec: &LoadSpec,
-        relayed: bool,
-    ) -> Result<Self> {
+    pub(super) async fn begin(session: Session, loader: &PostgresLoader, spec: &LoadSpec) -> Result<Self> {
+        let name = &loader.name;
         let options = LoadOptions::read(&spec.options)?;
         session.run(BEGIN, "beginning the transaction").await?;
-        session.run(&bound(options.lock_timeout), "bounding the wait for locks").await?;
-        let patience = Patience::new(settings.clone(), &session).await?;
+        if let Some(bound) = bound(options.lock_timeout) {
+            session.run(&bound, "bounding the wait for locks").await?;
+        }
+        let patience = Patience::new(loader.settings.clone(), &session).await?;
         let doing = "waiting for other loads of the target";
         patience.wait(doing, session.run(&turn(name), doing)).await?;
         let look = async || {
-            let found = Relation::find(&session, name, &settings.database).await?;
+            let found = Relation::find(&session, name, &loader.settings.database).await?;
             let relation = match found {
                 Some(relation) if options.replace == ReplaceStrategy::Swap => Some(relation.with_swap(&session).await?),
                 found => found,
@@ -78,7 +82,13 @@ impl PostgresLoad {
             expect_types(&session, &spec.schema).await?;
             session.run(create, "creating the target").await?;
         }
+        if loader.relayed {
+            expect_natives(&plan.columns, spec)?;
+        }
         expect_watermark(&session, relation.as_ref(), spec).await?;
+        if spec.expect_empty && relation.is_some() {
+            expect_no_rows(&session, name).await?;
+        }
         let mut counts = LoadCounts::default();
         match &plan.way {
             Way::Append => {}
@@ -91,13 +101,16 @@ impl PostgresLoad {
             Way::Merge(upsert) => session.run(&upsert.stage, "making the staging table").await?,
             Way::Swap(swap) => swap.make(&session).await?,
         }
-        let encoder = match relayed {
+        let encoder = match loader.relayed {
             true => Box::new(FrameWriter::default()),
             false => encoder(&plan.columns),
         };
         let copy = session.copy_in(&plan.copy(encoder.format()), "starting COPY").await?;
         Ok(Self {
-            label: label.to_string(),
+            label: loader.label.clone(),
+            database: loader.database.clone(),
+            snapshots: loader.snapshots.clone(),
+            written: Vec::new(),
             session,
             patience,
             plan,
@@ -127,9 +140,9 @@ impl PostgresLoad {
 
     async fn try_write(&mut self, batch: &RecordBatch) -> Result<()> {
         // In slices, so that a large batch is never in memory twice.
-        const ROWS: usize = 1024;
-        for from in (0..batch.num_rows()).step_by(ROWS) {
-            let slice = batch.slice(from, ROWS.min(batch.num_rows() - from));
+        let step = rows_of(batch, PIECE).clamp(1, 1024);
+        for from in (0..batch.num_rows()).step_by(step) {
+            let slice = batch.slice(from, step.min(batch.num_rows() - from));
             self.encoder.encode(&slice, &mut self.buffer)?;
             self.counts.staged += slice.num_rows() as u64;
             if self.buffer.len() >= PIECE {
@@ -173,9 +186,18 @@ impl PostgresLoad {
         }
         // What is deferred to the commit would fail there; here the counts are not out yet.
         self.session.run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints").await?;
+        let rows = self.session.rows(WRITTEN, &[], "asking what was written to").await?;
+        let table = |row: &Row| Ok(RelationName { parts: vec![get(row, 0)?, get(row, 1)?] });
+        self.written = rows.iter().map(table).collect::<Result<_>>()?;
         self.sealed = true;
         Ok(self.counts)
     }
+}
+
+/// How many of a batch's rows make so many bytes, about.
+fn rows_of(batch: &RecordBatch, bytes: usize) -> usize {
+    let size: usize = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+    bytes.saturating_mul(batch.num_rows()) / size.max(1)
 }
 
 /// A created target's types must be here: one of another database's own may not.
@@ -195,6 +217,24 @@ async fn expect_types(session: &Session, schema: &DxtSchema) -> Result<()> {
     Err(error.with_hint(format!(
         "create the type {native} here (or its extension, in that schema), or give the field {name} `target: {{type: text}}`"
     )))
+}
+
+/// Rows that are not decoded are stored as they are: the columns must be of the types that were compared.
+fn expect_natives(columns: &[DxtField], spec: &LoadSpec) -> Result<()> {
+    let changed = columns.iter().zip(&spec.schema.fields).find(|(column, field)| column.native != field.native);
+    let Some((column, _)) = changed else { return Ok(()) };
+    let native = column.native_in(SYSTEM).unwrap_or_default();
+    let what = format!("column {} of the target has become {native} since it was looked at", column.name);
+    Err(Error::new(ErrorKind::Schema, what).with_hint("run it again"))
+}
+
+/// Rows that have come since the load was planned: then nobody had to say `mode: append`, now somebody has.
+async fn expect_no_rows(session: &Session, name: &RelationName) -> Result<()> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {})", PostgresDialect::default().relation(name));
+    if !session.value::<bool>(&sql, &[], "looking for rows").await? {
+        return Ok(());
+    }
+    Err(filled_meanwhile())
 }
 
 /// The watermark must be what the extract took: another load may have moved it since.
@@ -252,6 +292,10 @@ async fn merge(session: &Session, upsert: &Upsert, counts: &mut LoadCounts) -> R
     if let Some(gone) = &upsert.gone {
         counts.deleted = delete_gone(session, gone).await?;
     }
+    for Cascade { key, sql } in &upsert.moved {
+        let why = format!("the load changes it, which would change rows by the foreign key {key}");
+        refuse_keys(session, sql, &why, "change those rows first, or use `mode: upsert`").await?;
+    }
     counts.unchanged = session.execute(&upsert.unchanged, "comparing with the target").await?;
     let rows = session.rows(&upsert.matched, &[], "counting").await?;
     let Some(row) = rows.first() else {
@@ -283,7 +327,7 @@ async fn delete_gone(session: &Session, gone: &Gone) -> Result<u64> {
     if rows == 0 {
         return Ok(0);
     }
-    for (key, sql) in &gone.cascades {
+    for Cascade { key, sql } in &gone.cascades {
         let why =
             format!("the load did not bring it, and deleting it would delete or change rows by the foreign key {key}");
         refuse_keys(session, sql, &why, "delete those rows first, or use `mode: upsert`").await?;
@@ -332,11 +376,13 @@ impl Load for PostgresLoad {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        let Self { label, session, sealed, .. } = *self;
+        let Self { label, database, snapshots, written, session, sealed, .. } = *self;
         let done = match sealed {
             true => session.commit().await,
             false => Err(Error::new(ErrorKind::Loader, "a load has to be sealed before its commit")),
         };
+        // Also where it failed: it may have taken place.
+        snapshots.loaded(&database, &written);
         done.map_err(|e| e.context(format!("target {label}")))
     }
 

@@ -42,7 +42,7 @@ use async_trait::async_trait;
 
 use self::client::Session;
 use self::config::Settings;
-use self::snapshot::{Commits, Snapshots};
+use self::snapshot::Snapshots;
 use super::{
     Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Loader, RelationInfo, ServerInfo,
     TypeMapper,
@@ -63,14 +63,14 @@ const CAPABILITIES: Capabilities = Capabilities {
     partitions: true,
 };
 
-/// Makes PostgreSQL connectors. Those of one registry know of each other's loads.
+/// Makes PostgreSQL connectors. Those of one registry share their snapshots and know of each other's loads.
 pub fn factory() -> Factory {
-    let commits = Arc::new(Commits::default());
+    let snapshots = Arc::new(Snapshots::default());
     Factory {
         kind: types::SYSTEM,
         schemes: &["postgresql", "postgres", "pg"],
         capabilities: CAPABILITIES,
-        make: Arc::new(move |config| Ok(Arc::new(PostgresConnector::new(config, commits.clone())?))),
+        make: Arc::new(move |config| Ok(Arc::new(PostgresConnector::new(config, snapshots.clone())?))),
     }
 }
 
@@ -79,14 +79,12 @@ pub fn factory() -> Factory {
 struct PostgresConnector {
     name: String,
     settings: Arc<Settings>,
-    commits: Arc<Commits>,
     snapshots: Arc<Snapshots>,
 }
 
 impl PostgresConnector {
-    fn new(config: &ConnectionConfig, commits: Arc<Commits>) -> Result<Self> {
-        let snapshots = Arc::new(Snapshots::new(commits.clone()));
-        Ok(Self { name: config.name.clone(), settings: Arc::new(Settings::new(config)?), commits, snapshots })
+    fn new(config: &ConnectionConfig, snapshots: Arc<Snapshots>) -> Result<Self> {
+        Ok(Self { name: config.name.clone(), settings: Arc::new(Settings::new(config)?), snapshots })
     }
 
     fn during(&self, error: Error) -> Error {
@@ -150,7 +148,7 @@ impl Connector for PostgresConnector {
             let error = Error::new(ErrorKind::Loader, format!("PostgreSQL loads tables, not {dataset}"));
             return Err(self.during(error.with_hint("name the target as `table` or `schema.table`")));
         };
-        let loader = sink::PostgresLoader::look(&self.name, self.settings.clone(), self.commits.clone(), name).await;
+        let loader = sink::PostgresLoader::look(&self.name, self.settings.clone(), self.snapshots.clone(), name).await;
         Ok(Arc::new(loader.map_err(|e| self.during(e))?))
     }
 }

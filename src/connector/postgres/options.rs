@@ -30,8 +30,8 @@ pub(super) enum ReplaceStrategy {
 /// How long a load waits for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockTimeout {
-    /// Five minutes, where the session says nothing else.
-    Default,
+    /// As the session has it: five minutes, where nobody says otherwise.
+    Session,
     Limit(Duration),
     None,
 }
@@ -84,7 +84,7 @@ impl LoadOptions {
             Some(word) => one_of("replace_strategy", &word, &STRATEGIES)?,
         };
         let lock_timeout = match reader.string("lock_timeout")? {
-            None => LockTimeout::Default,
+            None => LockTimeout::Session,
             Some(text) => timeout(&text)?,
         };
         let indexes = reader.value("indexes").map(indexes).transpose()?.unwrap_or_default();
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(limit("10m").unwrap(), LockTimeout::Limit(Duration::from_secs(600)));
         assert_eq!(limit("500ms").unwrap(), LockTimeout::Limit(Duration::from_millis(500)));
         assert_eq!(limit("none").unwrap(), LockTimeout::None);
-        assert_eq!(read(json!({})).unwrap().lock_timeout, LockTimeout::Default);
+        assert_eq!(read(json!({})).unwrap().lock_timeout, LockTimeout::Session);
         for text in ["", "10", "0s", "-1s", "1.5m", "1y", "25d", "99999999999999999999s", "600h"] {
             let error = limit(text).unwrap_err();
             assert!(error.kind() == ErrorKind::Configuration && error.hint().is_some(), "{text}: {error}");

@@ -43,11 +43,12 @@ pub(super) async fn plan(
     from_sql: &str,
     schema: &DxtSchema,
 ) -> Result<Vec<String>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(DEFAULT_LIMIT);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if let Some(name) = &request.partition_field {
         let field = column(schema, name)?;
         let Some(bounds) = Bounds::of(field) else { return Err(unsuitable(field)) };
-        return by_column(session, field, bounds, from_sql, request.partitions.unwrap_or(cores)).await;
+        return by_column(session, field, bounds, from_sql, request.partitions.unwrap_or(cores.min(DEFAULT_LIMIT)))
+            .await;
     }
     if request.partitions == Some(1) {
         return Ok(Vec::new());
@@ -56,20 +57,32 @@ pub(super) async fn plan(
         Some(relation) if relation.kind != RelationKind::View => Some(storage(session, relation).await?),
         _ => None,
     };
+    let by_size = || storage.as_ref().map_or(1, |storage| default_parts(storage.bytes, cores));
+    let parts = request.partitions.unwrap_or_else(by_size);
     if let Some(storage) = storage.as_ref().filter(|storage| storage.by_place) {
-        let fitting = usize::try_from(storage.bytes / PART_BYTES).unwrap_or(usize::MAX);
-        let parts = request.partitions.unwrap_or_else(|| cores.min(fitting));
         return Ok(by_place(storage.blocks, parts));
     }
-    let Some(parts) = request.partitions else { return Ok(Vec::new()) };
+    if parts < 2 {
+        return Ok(Vec::new());
+    }
     let key = schema.primary_key.first().and_then(|name| schema.field(name));
     match key.and_then(|field| Some((field, Bounds::of(field)?))) {
         Some((field, bounds)) => by_column(session, field, bounds, from_sql, parts).await,
         None => {
-            tracing::warn!(parts, "read by one connection: name a `partition_field` with ranges to read it by several");
+            if request.partitions.is_some() {
+                tracing::warn!(
+                    parts,
+                    "read by one connection: name a `partition_field` with ranges to read it by several"
+                );
+            }
             Ok(Vec::new())
         }
     }
+}
+
+/// The parts of a table of so many bytes, where nobody says how many.
+fn default_parts(bytes: u64, cores: usize) -> usize {
+    cores.min(DEFAULT_LIMIT).min(usize::try_from(bytes / PART_BYTES).unwrap_or(usize::MAX)).max(1)
 }
 
 fn column<'a>(schema: &'a DxtSchema, name: &str) -> Result<&'a DxtField> {
@@ -165,6 +178,13 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_tables_are_read_by_as_many_connections_as_there_are_cores() {
+        let parts = [0, (128 << 20) - 1, 128 << 20, 200 << 20, 1 << 40].map(|bytes| default_parts(bytes, 4));
+        assert_eq!(parts, [1, 1, 2, 3, 4]);
+        assert_eq!((default_parts(1 << 40, 64), default_parts(1 << 40, 1)), (8, 1));
+    }
 
     #[test]
     fn the_first_and_the_last_range_of_blocks_are_open() {

@@ -8,21 +8,18 @@ use super::catalog::get;
 use super::client::Session;
 use super::config::Settings;
 use super::options::LockTimeout;
-use super::statements::render;
 use crate::error::{ErrorKind, Result};
 
 const BLOCKERS: &str = include_str!("../../../sql/postgres/blockers.sql");
-const LOCK_TIMEOUT: &str = include_str!("../../../sql/postgres/lock_timeout.sql");
-const LIMIT: Duration = Duration::from_secs(300);
 /// Between two questions of who is in the way.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The statement that bounds a transaction's waiting.
-pub(super) fn bound(timeout: LockTimeout) -> String {
+/// The statement that bounds a transaction's waiting otherwise than the session's.
+pub(super) fn bound(timeout: LockTimeout) -> Option<String> {
     match timeout {
-        LockTimeout::Default => render(LOCK_TIMEOUT, &[("limit", &LIMIT.as_millis().to_string())]),
-        LockTimeout::Limit(limit) => format!("SET LOCAL lock_timeout = {}", limit.as_millis()),
-        LockTimeout::None => "SET LOCAL lock_timeout = 0".into(),
+        LockTimeout::Session => None,
+        LockTimeout::Limit(limit) => Some(format!("SET LOCAL lock_timeout = {}", limit.as_millis())),
+        LockTimeout::None => Some("SET LOCAL lock_timeout = 0".into()),
     }
 }
 

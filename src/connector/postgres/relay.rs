@@ -19,6 +19,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, stream};
 
+use super::catalog::Relation;
 use super::client::Session;
 use super::codec::{FrameReader, frame_schema};
 use super::snapshot::Lease;
@@ -30,16 +31,24 @@ use crate::connector::sql::{RemoteQuery, RemoteScanExec};
 use crate::error::Result;
 use crate::model::DxtField;
 
-/// The plan that relays rows, in the place of one that decodes them; `None` where `input` does anything to the rows, or
-/// where a column's type there is not the one here.
-pub(super) fn relay(spec: &LoadSpec, input: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+/// The plan that relays rows, in the place of one that decodes them; `None` where `input` does anything to the rows,
+/// where a column's type there is not the one here, or where a NULL would have to be looked for. `relation`: the target,
+/// where it exists.
+pub(super) fn relay(
+    spec: &LoadSpec,
+    relation: Option<&Relation>,
+    input: &Arc<dyn ExecutionPlan>,
+) -> Option<Arc<dyn ExecutionPlan>> {
     let scan = find(input)?;
     let scan = scan.downcast_ref::<RemoteScanExec>()?;
     let source = (scan.source().as_ref() as &dyn Any).downcast_ref::<PostgresSource>()?;
     let fields = &scan.queries().first()?.fields;
     let agree =
         fields.len() == spec.schema.fields.len() && fields.iter().zip(&spec.schema.fields).all(|(a, b)| same(a, b));
-    if !agree {
+    // A column that is NOT NULL itself, or is made so, is looked after by the server.
+    let open = |to: &DxtField| relation.and_then(|r| r.schema.field(&to.name)).is_some_and(|column| column.nullable);
+    let unchecked = |(from, to): (&DxtField, &DxtField)| !to.nullable && from.nullable && open(to);
+    if !agree || fields.iter().zip(&spec.schema.fields).any(unchecked) {
         return None;
     }
     let relay = RelayExec::new(source.label_text(), source.lease(), scan.queries().to_vec());

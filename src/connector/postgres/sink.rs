@@ -12,14 +12,14 @@ use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::load::PostgresLoad;
 use super::relay;
-use super::snapshot::{Announced, Commits, database};
+use super::snapshot::{Snapshots, database, identity};
 use super::source::fetch;
 use super::statements::{Plan, watermark};
-use super::types::{PostgresTypes, SYSTEM, is_text_of};
+use super::types::{PgType, PostgresTypes, SYSTEM, is_text_of, is_within};
 use crate::connector::sql::Dialect;
 use crate::connector::{Load, LoadSpec, Loader, Relay, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, LoadMode, RelationName, nearest};
+use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, RelationName, nearest};
 
 /// Bytes of a name; the server cuts what is longer.
 const NAME_BYTES: usize = 63;
@@ -28,14 +28,16 @@ const NAME_BYTES: usize = 63;
 #[derive(Debug, Clone)]
 pub(super) struct PostgresLoader {
     /// With the connection's name, for people.
-    label: String,
-    settings: Arc<Settings>,
+    pub(super) label: String,
+    pub(super) settings: Arc<Settings>,
     /// Schema and table, also where it does not exist yet.
-    name: RelationName,
+    pub(super) name: RelationName,
     relation: Option<Relation>,
-    commits: Arc<Commits>,
+    /// What tells its database apart from others.
+    pub(super) database: String,
+    pub(super) snapshots: Arc<Snapshots>,
     /// Whether rows come as another server's COPY has them.
-    relayed: bool,
+    pub(super) relayed: bool,
 }
 
 impl PostgresLoader {
@@ -46,7 +48,7 @@ impl PostgresLoader {
     pub(super) async fn look(
         connection: &str,
         settings: Arc<Settings>,
-        commits: Arc<Commits>,
+        snapshots: Arc<Snapshots>,
         name: &RelationName,
     ) -> Result<Self> {
         let label = format!("{connection}.{name}");
@@ -62,8 +64,9 @@ impl PostgresLoader {
             Some(relation) => relation.name.clone(),
             None => RelationName { parts: vec![home(&session, name).await?, name.table().to_string()] },
         };
+        let database = database(&session).await?;
         session.close().await;
-        Ok(Self { label, settings, name, relation, commits, relayed: false })
+        Ok(Self { label, settings, name, relation, database, snapshots, relayed: false })
     }
 
     async fn session(&self) -> Result<Session> {
@@ -118,11 +121,26 @@ impl Loader for PostgresLoader {
         stored.map(|stored| stored.nullable(field.nullable)).map_err(|e| e.context(format!("field {}", field.name)))
     }
 
-    fn takes(&self, field: &DxtField, column: &DxtField) -> DxtField {
-        match column.native_in(SYSTEM) {
+    fn takes(&self, field: &DxtField, column: &DxtField) -> Result<DxtField> {
+        let rounding = self.relation.as_ref().and_then(|relation| relation.rounding.get(&column.name));
+        if let Some(base) = rounding.filter(|base| field.native != column.native && !is_within(field, base)) {
+            let native = column.native_in(SYSTEM).unwrap_or_default();
+            let of = if base == native { String::new() } else { format!(", made of {base}") };
+            let what = format!(
+                "column {} is {native}{of}, which rounds or cuts in silence what does not fit, and the load brings {}",
+                column.name, field.dtype
+            );
+            return Err(Error::new(ErrorKind::Schema, what).with_hint(match PgType::parse(base).dtype() {
+                DxtType::String => {
+                    "read it from a column of the same type, or give the column one without a limit".into()
+                }
+                dtype => format!("give the field the type of the column: {dtype}"),
+            }));
+        }
+        Ok(match column.native_in(SYSTEM) {
             Some(native) if is_text_of(field, native) => DxtField { dtype: field.dtype.clone(), ..column.clone() },
             _ => column.clone(),
-        }
+        })
     }
 
     fn check(&self, spec: &LoadSpec) -> Result<()> {
@@ -162,20 +180,18 @@ impl Loader for PostgresLoader {
 
     fn locks_out(&self, spec: &LoadSpec) -> Option<String> {
         let plan = Plan::new(&self.name, self.relation.as_ref(), spec).ok()?;
-        plan.locks_out().then(|| self.settings.identity(&self.name))
+        plan.locks_out().then(|| identity(&self.database, &self.name))
     }
 
     fn relay(&self, spec: &LoadSpec, input: &Arc<dyn ExecutionPlan>) -> Option<Relay> {
-        let input = relay::relay(spec, input)?;
+        let input = relay::relay(spec, self.relation.as_ref(), input)?;
         Some(Relay { input, loader: Arc::new(Self { relayed: true, ..self.clone() }) })
     }
 
     async fn begin(&self, spec: &LoadSpec) -> Result<Box<dyn Load>> {
         let session = self.session().await?;
-        let database = database(&session).await.map_err(|e| self.during(e))?;
-        let load = PostgresLoad::begin(session, &self.label, &self.name, &self.settings, spec, self.relayed);
-        let load = load.await.map_err(|e| self.during(e))?;
-        Ok(Box::new(Announced { load, database, commits: self.commits.clone() }))
+        let load = PostgresLoad::begin(session, self, spec).await;
+        Ok(Box::new(load.map_err(|e| self.during(e))?))
     }
 }
 

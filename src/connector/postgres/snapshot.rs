@@ -1,24 +1,23 @@
 //! One state of a database for all that a run reads of it.
 //!
 //! A snapshot is exported by a transaction that does nothing else, and taken over by every connection that reads. A run
-//! has one per database, until it commits a load to the same database: streams that begin later may read what that load
-//! has made, so they read a new one.
+//! has one per database, whatever its connections are called. A stream that reads what the run itself has loaded since
+//! reads a new one; the others stay with the first.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
-
+use super::catalog::get;
 use super::client::Session;
 use super::config::Settings;
 use super::dialect::quote_text;
 use super::statements::render;
-use crate::connector::{Load, LoadCounts};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::RelationName;
 
 const SNAPSHOT: &str = include_str!("../../../sql/postgres/snapshot.sql");
+const REWRITTEN: &str = include_str!("../../../sql/postgres/rewritten.sql");
 const DATABASE: &str = include_str!("../../../sql/postgres/database.sql");
 /// How every scan begins.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -28,30 +27,44 @@ pub(super) async fn database(session: &Session) -> Result<String> {
     session.value(&render(DATABASE, &[]), &[], "asking which database this is").await
 }
 
-/// How many loads have been committed to each database by one run.
+/// A table as one that several connections may name.
+pub(super) fn identity(database: &str, table: &RelationName) -> String {
+    format!("{database} {table}")
+}
+
+/// The tables that one run has loaded, in the order of the commits, by their identities.
 #[derive(Debug, Default)]
-pub(super) struct Commits(Mutex<BTreeMap<String, u64>>);
+struct Commits(Mutex<Vec<String>>);
 
 impl Commits {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, database: &str) -> u64 {
-        self.lock().get(database).copied().unwrap_or(0)
+    fn count(&self) -> usize {
+        self.lock().len()
     }
 
-    fn add(&self, database: &str) {
-        *self.lock().entry(database.to_string()).or_default() += 1;
+    fn add(&self, table: String) {
+        self.lock().push(table);
+    }
+
+    /// Whether one of `tables`, or any where these are not known, was loaded after the first `count` commits.
+    fn touched(&self, count: usize, tables: Option<&[String]>) -> bool {
+        let all = self.lock();
+        let later = all.get(count..).unwrap_or_default();
+        match tables {
+            Some(tables) => later.iter().any(|table| tables.contains(table)),
+            None => !later.is_empty(),
+        }
     }
 }
 
 /// An exported snapshot. The transaction that holds it ends when the last reader has let go of it.
 pub(super) struct Snapshot {
     id: String,
-    database: String,
-    /// Loads that were committed to the database before.
-    commits: u64,
+    /// The run's loads that were committed before.
+    commits: usize,
     session: Option<Session>,
 }
 
@@ -65,15 +78,14 @@ impl Snapshot {
     async fn take(settings: &Settings, commits: &Commits) -> Result<Self> {
         const DOING: &str = "taking a snapshot";
         let session = Session::open(settings, ErrorKind::Extractor).await?;
-        let database = database(&session).await?;
         // Counted before: a load that commits in between makes this one old, which costs a new one at most.
-        let commits = commits.of(&database);
+        let commits = commits.count();
         session.run(&format!("{BEGIN}; {}", render(SNAPSHOT, &[])), DOING).await?;
         let id: String = session
             .value("SELECT pg_catalog.pg_export_snapshot()", &[], DOING)
             .await
             .map_err(|e| e.or_hint("where the server exports none, set the source's `options: {snapshot: stream}`"))?;
-        Ok(Self { id, database, commits, session: Some(session) })
+        Ok(Self { id, commits, session: Some(session) })
     }
 
     async fn close(mut self) {
@@ -92,16 +104,18 @@ impl Drop for Snapshot {
     }
 }
 
-/// The snapshot that the streams of a run share.
+/// The snapshots that the streams of a run share, and the loads that made more than one of them necessary.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    commits: Arc<Commits>,
-    current: tokio::sync::Mutex<Option<Arc<Snapshot>>>,
+    commits: Commits,
+    /// By database, the oldest first.
+    taken: tokio::sync::Mutex<BTreeMap<String, Vec<Arc<Snapshot>>>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(commits: Arc<Commits>) -> Self {
-        Self { commits, current: tokio::sync::Mutex::default() }
+    /// Says that tables were loaded, or may have been.
+    pub(super) fn loaded(&self, database: &str, tables: &[RelationName]) {
+        tables.iter().for_each(|table| self.commits.add(identity(database, table)));
     }
 
     /// A snapshot of its own.
@@ -109,20 +123,22 @@ impl Snapshots {
         Ok(Arc::new(Snapshot::take(settings, &self.commits).await?))
     }
 
-    /// The run's snapshot, taken now where there is none that still holds.
-    async fn current(&self, settings: &Settings) -> Result<Arc<Snapshot>> {
-        let mut current = self.current.lock().await;
-        if let Some(snapshot) = current.as_ref().filter(|s| s.commits == self.commits.of(&s.database)) {
+    /// The oldest snapshot of the run since which nothing of what `reads` names was loaded; taken now where there is none.
+    async fn of_run(&self, settings: &Settings, database: &str, reads: Option<&[String]>) -> Result<Arc<Snapshot>> {
+        let mut taken = self.taken.lock().await;
+        let taken = taken.entry(database.to_string()).or_default();
+        if let Some(snapshot) = taken.iter().find(|s| !self.commits.touched(s.commits, reads)) {
             return Ok(snapshot.clone());
         }
         let snapshot = self.another(settings).await?;
-        *current = Some(snapshot.clone());
+        taken.push(snapshot.clone());
         Ok(snapshot)
     }
 
-    /// Ends the transaction that holds it, unless somebody still reads.
+    /// Ends the transactions that hold them, but of those that somebody still reads.
     pub(super) async fn close(&self) {
-        if let Some(snapshot) = self.current.lock().await.take().and_then(Arc::into_inner) {
+        let taken = std::mem::take(&mut *self.taken.lock().await);
+        for snapshot in taken.into_values().flatten().filter_map(Arc::into_inner) {
             snapshot.close().await;
         }
     }
@@ -143,80 +159,130 @@ pub(super) enum Scope {
 pub(super) struct Lease {
     settings: Arc<Settings>,
     snapshots: Arc<Snapshots>,
-    scope: Scope,
-    /// Whether several connections will read.
-    parted: bool,
-    /// Whether nothing is computed to read it, so that the search path means nothing to it.
-    stored: bool,
+    reading: Reading,
     taken: tokio::sync::OnceCell<Arc<Snapshot>>,
 }
 
-impl Lease {
-    pub(super) fn new(
-        settings: Arc<Settings>,
-        snapshots: Arc<Snapshots>,
-        scope: Scope,
-        parted: bool,
-        stored: bool,
-    ) -> Self {
-        Self { settings, snapshots, scope, parted, stored, taken: tokio::sync::OnceCell::new() }
-    }
-
-    /// A session in a transaction that reads the snapshot.
-    pub(super) async fn session(&self) -> Result<Session> {
-        const DOING: &str = "beginning to read";
-        let settings = self.settings.as_ref();
-        let snapshot = match self.scope {
-            Scope::Stream if !self.parted => None,
-            Scope::Stream => Some(self.taken.get_or_try_init(|| self.snapshots.another(settings)).await?),
-            Scope::Run => Some(self.taken.get_or_try_init(|| self.snapshots.current(settings)).await?),
-        };
-        let session = Session::open(settings, ErrorKind::Extractor).await?;
-        // A regclass and the like are then spelled with their schema: whoever reads them may have another path.
-        let path = if self.stored { "; SET LOCAL search_path = pg_catalog" } else { "" };
-        let Some(snapshot) = snapshot else {
-            session.run(&format!("{BEGIN}{path}"), DOING).await?;
-            return Ok(session);
-        };
-        let Some(id) = quote_text(&snapshot.id) else {
-            return Err(Error::new(ErrorKind::Extractor, "the server's snapshot has a NUL in its name"));
-        };
-        let begun = session.run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT {id}{path}"), DOING).await;
-        begun.map_err(|e| {
-            e.context("taking over the run's snapshot").or_hint(
-                "the connection that holds it may have been cut: run it again, or set the source's `options: {snapshot: stream}`",
-            )
-        })?;
-        Ok(session)
-    }
-}
-
-/// A load that tells the run's snapshots of its commit.
-pub(super) struct Announced<L> {
-    pub(super) load: L,
+/// What of a source matters to its snapshot.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) scope: Scope,
+    /// What [`database`] said.
     pub(super) database: String,
-    pub(super) commits: Arc<Commits>,
+    /// The identities of the tables that it reads.
+    pub(super) tables: Vec<String>,
+    /// Their numbers in the catalog.
+    pub(super) oids: Vec<u32>,
+    /// Whether several connections will read.
+    pub(super) parted: bool,
+    /// Whether nothing is computed to read it, so that the search path means nothing to it, and no function reads more.
+    pub(super) stored: bool,
 }
 
-#[async_trait]
-impl<L: Load> Load for Announced<L> {
-    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.load.write(batch).await
+impl Lease {
+    pub(super) fn new(settings: Arc<Settings>, snapshots: Arc<Snapshots>, reading: Reading) -> Self {
+        Self { settings, snapshots, reading, taken: tokio::sync::OnceCell::new() }
     }
 
-    async fn seal(&mut self) -> Result<LoadCounts> {
-        self.load.seal().await
+    /// The identities of the tables that are read.
+    pub(super) fn tables(&self) -> &[String] {
+        &self.reading.tables
     }
 
-    async fn commit(self: Box<Self>) -> Result<()> {
-        let Self { load, database, commits } = *self;
-        let done = Box::new(load).commit().await;
-        // Also where it failed: it may have taken place.
-        commits.add(&database);
-        done
+    /// A session in a transaction that reads the snapshot and has locked what `sql` reads, so that it stays what it is.
+    ///
+    /// # Errors
+    /// Extractor: a table was truncated or rewritten since another part of the scan has begun.
+    pub(super) async fn session(&self, sql: &str) -> Result<Session> {
+        let (settings, reading) = (self.settings.as_ref(), &self.reading);
+        if reading.scope == Scope::Stream && !reading.parted {
+            return match self.begin(None, sql).await? {
+                Begun::Good(session) => Ok(*session),
+                // It waited for a lock, behind which the table was emptied or filled anew.
+                Begun::Rewritten(_) => self.begin(None, sql).await?.good(),
+            };
+        }
+        let mut first = None;
+        let taken = self.taken.get_or_try_init(|| async {
+            let snapshot = match reading.scope {
+                Scope::Stream => self.snapshots.another(settings).await?,
+                Scope::Run => {
+                    let tables = reading.stored.then_some(reading.tables.as_slice());
+                    self.snapshots.of_run(settings, &reading.database, tables).await?
+                }
+            };
+            match self.begin(Some(&snapshot), sql).await? {
+                Begun::Good(session) => {
+                    first = Some(*session);
+                    Ok(snapshot)
+                }
+                Begun::Rewritten(table) => {
+                    tracing::warn!(
+                        table,
+                        "the table was truncated or rewritten since the run began to read: it is read as it is now"
+                    );
+                    let snapshot = self.snapshots.another(settings).await?;
+                    first = Some(self.begin(Some(&snapshot), sql).await?.good()?);
+                    Ok::<_, Error>(snapshot)
+                }
+            }
+        });
+        let taken = taken.await?;
+        match first {
+            Some(session) => Ok(session),
+            None => self.begin(Some(taken), sql).await?.good(),
+        }
     }
 
-    async fn abort(self: Box<Self>) -> Result<()> {
-        Box::new(self.load).abort().await
+    async fn begin(&self, snapshot: Option<&Snapshot>, sql: &str) -> Result<Begun> {
+        const DOING: &str = "beginning to read";
+        let session = Session::open(&self.settings, ErrorKind::Extractor).await?;
+        let mut begin = BEGIN.to_string();
+        if let Some(snapshot) = snapshot {
+            let Some(id) = quote_text(&snapshot.id) else {
+                return Err(Error::new(ErrorKind::Extractor, "the server's snapshot has a NUL in its name"));
+            };
+            begin += &format!("; SET TRANSACTION SNAPSHOT {id}");
+        }
+        if self.reading.stored {
+            // A regclass and the like are then spelled with their schema: whoever reads them may have another path.
+            begin += "; SET LOCAL search_path = pg_catalog";
+        }
+        session.run(&begin, DOING).await.map_err(|e| match snapshot {
+            None => e,
+            Some(_) => e.context("taking over the run's snapshot").or_hint(
+                "the connection that holds it may have been cut: run it again, or set the source's `options: {snapshot: stream}`",
+            ),
+        })?;
+        // A plan locks all that it would read.
+        session.run(&format!("EXPLAIN (COSTS off) {sql}"), "planning the query").await?;
+        let rewritten = session.rows(&render(REWRITTEN, &[]), &[&self.reading.oids], DOING).await?;
+        match rewritten.first() {
+            None => Ok(Begun::Good(Box::new(session))),
+            Some(row) => {
+                let table = get(row, 0)?;
+                session.close().await;
+                Ok(Begun::Rewritten(table))
+            }
+        }
+    }
+}
+
+/// A transaction that is to read.
+enum Begun {
+    Good(Box<Session>),
+    /// This table is not now what it was when the snapshot was taken.
+    Rewritten(String),
+}
+
+impl Begun {
+    fn good(self) -> Result<Session> {
+        match self {
+            Self::Good(session) => Ok(*session),
+            Self::Rewritten(table) => {
+                let what = format!("{table} was truncated or rewritten while it was being read");
+                Err(Error::new(ErrorKind::Extractor, what).with_hint("run it again when the other process is done"))
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::codec::CopyDecoder;
 use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::parts;
-use super::snapshot::{Lease, Scope, Snapshots};
+use super::snapshot::{Lease, Reading, Scope, Snapshots, database, identity};
 use super::watch::CopyOut;
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
@@ -40,6 +40,7 @@ impl PostgresExtractor {
     ) -> Result<Self> {
         let scope = options(&request.options)?;
         let session = Session::open(&settings, ErrorKind::Extractor).await?;
+        let utf8 = session.is_utf8();
         let mut stored = false;
         let (from_sql, label, mut schema, dialect, relation) = match &request.dataset {
             Dataset::Relation(name) => {
@@ -66,16 +67,25 @@ impl PostgresExtractor {
                 return Err(error.with_hint("name a table as `schema.table`, or give SQL"));
             }
         };
-        let reads = match &relation {
-            Some(table) if table.kind == RelationKind::Table => vec![table.name.clone()],
-            _ => catalog::tables_read(&session, &from_sql).await?,
-        };
+        let read = catalog::tables_read(&session, &from_sql).await?;
         let parts = parts::plan(&session, request, relation.as_ref(), &from_sql, &schema).await?;
+        let database = database(&session).await?;
         session.close().await;
         declare(&mut schema, &request.declared);
+        let foreign = read.iter().find(|table| table.kind == Some(RelationKind::Foreign));
+        if let Some(foreign) = foreign.filter(|_| parts.len() > 1) {
+            tracing::warn!(
+                table = %foreign.name,
+                "each of the parts reads a state of its own of a foreign table: write to it elsewhere meanwhile, and rows \
+                 may be missed or doubled; `partitions: 1` reads one state"
+            );
+        }
+        let tables = read.iter().map(|table| identity(&database, &table.name)).collect();
+        let oids = read.iter().map(|table| table.oid).collect();
+        let reading = Reading { scope, database, tables, oids, parted: parts.len() > 1, stored };
+        let dialect = dialect.utf8(utf8);
         let source = PostgresSource {
-            reads: reads.iter().map(|name| settings.identity(name)).collect(),
-            lease: Arc::new(Lease::new(settings, snapshots.clone(), scope, parts.len() > 1, stored)),
+            lease: Arc::new(Lease::new(settings, snapshots.clone(), reading)),
             label: format!("{connection}.{label}"),
             dialect,
             parts,
@@ -139,7 +149,6 @@ pub(super) struct PostgresSource {
     lease: Arc<Lease>,
     label: String,
     dialect: PostgresDialect,
-    reads: Vec<String>,
     parts: Vec<String>,
 }
 
@@ -165,7 +174,7 @@ impl RemoteSource for PostgresSource {
     }
 
     fn reads(&self) -> &[String] {
-        &self.reads
+        self.lease.tables()
     }
 
     fn parts(&self) -> &[String] {
@@ -237,7 +246,7 @@ impl Running {
 
 /// Starts a query on a session of its own.
 pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<CopyOut>>)> {
-    let session = lease.session().await?;
+    let session = lease.session(sql).await?;
     let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
     Ok((session, Box::pin(copy)))
 }

@@ -35,8 +35,8 @@ pub(super) fn turn(target: &RelationName) -> String {
 /// All statements of one load between BEGIN and COMMIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Bounds the waiting for locks.
-    pub(super) bound: String,
+    /// Bounds the waiting for locks, where the load says how.
+    pub(super) bound: Option<String>,
     /// Keeps other loads of dxt out.
     pub(super) turn: String,
     /// Where the target does not exist.
@@ -118,7 +118,9 @@ impl Plan {
 
     /// For people, in order.
     pub(super) fn statements(&self) -> Vec<String> {
-        let mut all = vec![BEGIN.to_string(), self.bound.clone(), self.turn.clone()];
+        let mut all = vec![BEGIN.to_string()];
+        all.extend(self.bound.iter().cloned());
+        all.push(self.turn.clone());
         all.extend(self.lock.iter().chain(&self.create).cloned());
         match &self.way {
             Way::Append => {}
@@ -154,7 +156,7 @@ fn mode(way: &Way, relation: &Relation) -> &'static str {
     match way {
         Way::Empty { empty, .. } if truncates(empty) => "ACCESS EXCLUSIVE",
         // A row that refers to one that goes could come between the question and the DELETE.
-        Way::Merge(upsert) if upsert.gone.as_ref().is_some_and(|gone| !gone.cascades.is_empty()) => "EXCLUSIVE",
+        Way::Merge(upsert) if upsert.guards() => "EXCLUSIVE",
         // What every writer takes: the server gives no more to one who may only INSERT.
         Way::Append if !relation.lockable => "ROW EXCLUSIVE",
         _ => "SHARE ROW EXCLUSIVE",
@@ -336,6 +338,7 @@ mod tests {
     use super::*;
     use crate::model::{DxtSchema, DxtType, Options};
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     fn schema() -> DxtSchema {
         DxtSchema::new(vec![
@@ -351,6 +354,7 @@ mod tests {
             keys: if mode == LoadMode::Upsert { vec!["id".into()] } else { Vec::new() },
             watermark: None,
             expected_watermark: None,
+            expect_empty: false,
             run_id: "r".into(),
             options: Options::new(),
         }
@@ -365,6 +369,7 @@ mod tests {
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
             printed: BTreeSet::new(),
+            rounding: BTreeMap::new(),
             unique: vec![BTreeSet::from(["id".to_string()])],
             references: Vec::new(),
             sequences: Vec::new(),
@@ -381,7 +386,7 @@ mod tests {
     fn statements(relation: Option<&Relation>, spec: &LoadSpec) -> Vec<String> {
         let all = Plan::new(&name(), relation, spec).unwrap().statements();
         // Between what every load begins and ends with.
-        all[3..all.len() - 2].to_vec()
+        all[2..all.len() - 2].to_vec()
     }
 
     #[test]
@@ -411,7 +416,8 @@ mod tests {
 
     fn referred(follows: bool) -> Relation {
         let columns = vec![("t_id".to_string(), "id".to_string())];
-        let reference = Reference { constraint: "fk".into(), table: "lines".into(), follows, own: false, columns };
+        let (constraint, table) = ("fk".to_string(), "lines".to_string());
+        let reference = Reference { constraint, table, follows, moves: false, own: false, columns };
         Relation { references: vec![reference], ..relation() }
     }
 

@@ -199,6 +199,19 @@ pub(super) fn is_text_of(field: &DxtField, native: &str) -> bool {
     }
 }
 
+/// Whether every value of a field fits a column made of the type `base` without being rounded or cut.
+pub(super) fn is_within(field: &DxtField, base: &str) -> bool {
+    match (PgType::parse(base), &field.dtype) {
+        (PgType::Numeric(Some((_, most))), DxtType::Decimal { scale, .. }) => i16::from(*scale) <= most,
+        (PgType::Numeric(Some((_, most))), dtype) => most >= 0 && dtype.is_integer(),
+        (
+            PgType::Time(most) | PgType::Timestamp(most) | PgType::TimestampTz(most),
+            DxtType::Time { precision } | DxtType::Timestamp { precision } | DxtType::TimestampTz { precision },
+        ) => *precision <= most,
+        _ => false,
+    }
+}
+
 /// The decimal of a `numeric(p,s)`; `None` past 76 digits.
 fn decimal(precision: u16, scale: i16) -> Option<DxtType> {
     // A negative scale rounds to tens: those digits are still written. A scale past the precision is all fraction.
@@ -289,6 +302,10 @@ fn units(digits: u8) -> u8 {
 pub struct PostgresTypes;
 
 impl TypeMapper for PostgresTypes {
+    fn is_text(&self, native: &str) -> bool {
+        PgType::parse(native).is_text()
+    }
+
     fn from_native(&self, native: &str) -> Result<DxtType> {
         check_spelling(native)?;
         Ok(PgType::parse(native).dtype())

@@ -22,6 +22,7 @@ const UPSERT_MERGE: &str = include_str!("../../../sql/postgres/upsert_merge.sql"
 const GONE_COUNT: &str = include_str!("../../../sql/postgres/gone_count.sql");
 const GONE_DELETE: &str = include_str!("../../../sql/postgres/gone_delete.sql");
 const GONE_CASCADE: &str = include_str!("../../../sql/postgres/gone_cascade.sql");
+const MOVED_CASCADE: &str = include_str!("../../../sql/postgres/moved_cascade.sql");
 const UPSERT_UPDATE: &str = include_str!("../../../sql/postgres/upsert_update.sql");
 const UPSERT_INSERT: &str = include_str!("../../../sql/postgres/upsert_insert.sql");
 
@@ -46,6 +47,8 @@ pub(super) struct Upsert {
     pub(super) ambiguous: Option<String>,
     /// Where the load replaces the target's rows.
     pub(super) gone: Option<Gone>,
+    /// There, too: foreign keys that would change rows of another table with those that the load changes.
+    pub(super) moved: Vec<Cascade>,
     pub(super) unchanged: String,
     /// Rows left, and those of them that the target has by their key.
     pub(super) matched: String,
@@ -67,9 +70,18 @@ pub(super) enum Merge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gone {
     pub(super) count: String,
-    /// A foreign key for people, and what asks for rows that it would delete or change.
-    pub(super) cascades: Vec<(String, String)>,
+    /// Foreign keys that would delete or change rows of another table with those.
+    pub(super) cascades: Vec<Cascade>,
     pub(super) delete: String,
+}
+
+/// A foreign key that acts on the rows that refer to the target's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cascade {
+    /// For people.
+    pub(super) key: String,
+    /// Asks for rows of the target on whose referring rows it would act.
+    pub(super) sql: String,
 }
 
 /// From here on there is MERGE.
@@ -141,26 +153,40 @@ impl Upsert {
         let wanted: BTreeSet<String> = by.iter().cloned().collect();
         let unique = relation.is_some_and(|r| r.unique.contains(&wanted));
         let sql = |template| render(template, &values);
-        let cascade = |reference: &Reference| {
+        let cascade = |template: &str, reference: &Reference| {
+            // Of those columns that the load does not bring none is changed.
+            let here = || reference.columns.iter().map(|(_, here)| here.as_str()).filter(|here| columns.contains(here));
             let on =
                 |(there, here): &(String, String)| format!("c.{} = t.{}", dialect.quote(there), dialect.quote(here));
             let on = reference.columns.iter().map(on).collect::<Vec<_>>().join(" AND ");
             let (shown, child) = (shown(&key_list, "t"), reference.table.as_str());
+            // A row of the table itself that goes, too, is none that would be changed.
+            let itself = each(&key_list, " AND ", &|c| format!("c.{c} = s.{c}"));
+            let stays = format!("AND EXISTS (SELECT FROM {STAGED} AS s WHERE {itself})");
             let values = [
                 ("target", target),
                 ("match", matching.as_str()),
                 ("shown", &shown),
                 ("child", child),
                 ("reference", &on),
+                ("stays", if reference.own { &stays } else { "" }),
+                ("there", &list(here(), "t.")),
+                ("brought", &list(here(), "s.")),
             ];
-            (format!("{} of {}", reference.constraint, reference.table), render(GONE_CASCADE, &values))
+            let key = format!("{} of {}", reference.constraint, reference.table);
+            Cascade { key, sql: render(template, &values) }
         };
-        let following = relation.into_iter().flat_map(|r| &r.references).filter(|reference| reference.follows);
+        let references = || relation.into_iter().flat_map(|r| &r.references).filter(|_| replaces);
+        let following = references().filter(|reference| reference.follows);
         let gone = replaces.then(|| Gone {
             count: sql(GONE_COUNT),
-            cascades: following.map(cascade).collect(),
+            cascades: following.map(|reference| cascade(GONE_CASCADE, reference)).collect(),
             delete: sql(GONE_DELETE),
         });
+        let brought =
+            |reference: &Reference| reference.columns.iter().any(|(_, here)| columns.contains(&here.as_str()));
+        let moving = references().filter(|reference| reference.moves && !set.is_empty() && brought(reference));
+        let moved = moving.map(|reference| cascade(MOVED_CASCADE, reference)).collect();
         Self {
             keys: by.to_vec(),
             stage: sql(STAGE),
@@ -170,6 +196,7 @@ impl Upsert {
             losers: order.is_some().then(|| sql(DROP_LOSERS)),
             ambiguous: (!unique && relation.is_some()).then(|| sql(AMBIGUOUS_KEYS)),
             gone,
+            moved,
             unchanged: sql(DROP_UNCHANGED),
             matched: sql(COUNT_MATCHED),
             merge: match relation {
@@ -184,12 +211,17 @@ impl Upsert {
         }
     }
 
+    /// Whether rows that refer to the target's must stay as they are until the commit.
+    pub(super) fn guards(&self) -> bool {
+        !self.moved.is_empty() || self.gone.as_ref().is_some_and(|gone| !gone.cascades.is_empty())
+    }
+
     /// What changes the target once all is staged, for people, in order.
     pub(super) fn statements(&self) -> Vec<String> {
         let mut all: Vec<String> = self.losers.iter().cloned().collect();
         if let Some(gone) = &self.gone {
             all.push(DEFERRED.into());
-            all.extend(gone.cascades.iter().map(|(_, sql)| sql.clone()));
+            all.extend(gone.cascades.iter().chain(&self.moved).map(|cascade| cascade.sql.clone()));
             all.push(gone.delete.clone());
         }
         all.push(self.unchanged.clone());

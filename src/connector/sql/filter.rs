@@ -1,7 +1,7 @@
 //! Filters of a plan in a remote system's SQL, as far as they mean the same there.
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, expr::InList};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator, expr::InList};
 
 use super::{Comparison, Dialect, Pushed};
 use crate::model::{DxtField, DxtSchema};
@@ -30,43 +30,69 @@ pub fn to_sql(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Optio
                 _ => None,
             }
         }
-        Expr::Between(Between { expr, negated: false, low, high }) => {
+        Expr::Between(Between { expr, negated, low, high }) => {
             let (Expr::Literal(low, _), Expr::Literal(high, _)) = (low.as_ref(), high.as_ref()) else { return None };
             let field = field(expr, schema)?;
             let low = compare(field, Comparison::GtEq, low, dialect)?;
-            Some(join(low, "AND", compare(field, Comparison::LtEq, high, dialect)?))
+            unless(*negated, join(low, "AND", compare(field, Comparison::LtEq, high, dialect)?))
         }
-        Expr::InList(InList { expr, list, negated: false }) => {
+        Expr::InList(InList { expr, list, negated }) => {
             let field = field(expr, schema)?;
-            let mut terms = list.iter().map(|item| match item {
-                Expr::Literal(value, _) => compare(field, Comparison::Eq, value, dialect),
+            let value = |item: &Expr| match item {
+                Expr::Literal(value, _) => Some(value.clone()).filter(|value| !value.is_null()),
                 _ => None,
-            });
-            let first = terms.next()??;
-            terms.try_fold(first, |sum, term| Some(join(sum, "OR", term?)))
+            };
+            let values = list.iter().map(value).collect::<Option<Vec<_>>>()?;
+            unless(*negated, one_of(field, &values, dialect)?)
         }
-        Expr::Not(inner) => {
-            let inner = recurse(inner)?;
-            // The complement of a superset may miss rows.
-            inner.exact.then(|| Pushed { sql: format!("NOT ({})", inner.sql), exact: true })
+        Expr::Like(Like { negated, expr, pattern, escape_char: None, case_insensitive: false }) => {
+            let Expr::Literal(pattern, _) = pattern.as_ref() else { return None };
+            unless(*negated, dialect.like(field(expr, schema)?, pattern.try_as_str()??)?)
         }
-        Expr::IsNull(inner) => {
-            Some(Pushed { sql: format!("{} IS NULL", column(field(inner, schema)?, dialect)), exact: true })
-        }
-        Expr::IsNotNull(inner) => {
-            Some(Pushed { sql: format!("{} IS NOT NULL", column(field(inner, schema)?, dialect)), exact: true })
-        }
+        Expr::Not(inner) => unless(true, recurse(inner)?),
+        Expr::IsTrue(inner) => is(inner, "TRUE", &recurse),
+        Expr::IsFalse(inner) => is(inner, "FALSE", &recurse),
+        Expr::IsNotTrue(inner) => is(inner, "NOT TRUE", &recurse),
+        Expr::IsNotFalse(inner) => is(inner, "NOT FALSE", &recurse),
+        Expr::IsNull(inner) => Some(dialect.is_null(field(inner, schema)?, false)),
+        Expr::IsNotNull(inner) => Some(dialect.is_null(field(inner, schema)?, true)),
         Expr::Column(_) => compare(field(filter, schema)?, Comparison::Eq, &ScalarValue::Boolean(Some(true)), dialect),
         _ => None,
     }
 }
 
-fn join(a: Pushed, op: &str, b: Pushed) -> Pushed {
-    Pushed { sql: format!("({} {op} {})", a.sql, b.sql), exact: a.exact && b.exact }
+/// Comparisons in one condition: systems have limits of how long and how deep it may be.
+const TERMS: usize = 500;
+
+fn one_of(field: &DxtField, values: &[ScalarValue], dialect: &dyn Dialect) -> Option<Pushed> {
+    if let Some(pushed) = dialect.one_of(field, &values.iter().collect::<Vec<_>>()) {
+        return Some(pushed);
+    }
+    if values.is_empty() || values.len() > TERMS {
+        return None;
+    }
+    let terms = values.iter().map(|value| dialect.compare(field, Comparison::Eq, value)).collect::<Option<Vec<_>>>()?;
+    let sql: Vec<&str> = terms.iter().map(|term| term.sql.as_str()).collect();
+    Some(Pushed { sql: format!("({})", sql.join(" OR ")), exact: terms.iter().all(|term| term.exact) })
 }
 
-fn column(field: &DxtField, dialect: &dyn Dialect) -> String {
-    dialect.quote(&field.name)
+/// The condition, or where it is negated its opposite.
+fn unless(negated: bool, condition: Pushed) -> Option<Pushed> {
+    match negated {
+        false => Some(condition),
+        // The complement of a superset may miss rows.
+        true => condition.exact.then(|| Pushed { sql: format!("NOT ({})", condition.sql), exact: true }),
+    }
+}
+
+/// `condition IS what`, of a condition that means the same there.
+fn is(condition: &Expr, what: &str, push: &dyn Fn(&Expr) -> Option<Pushed>) -> Option<Pushed> {
+    let condition = push(condition)?;
+    condition.exact.then(|| Pushed { sql: format!("({}) IS {what}", condition.sql), exact: true })
+}
+
+fn join(a: Pushed, op: &str, b: Pushed) -> Pushed {
+    Pushed { sql: format!("({} {op} {})", a.sql, b.sql), exact: a.exact && b.exact }
 }
 
 fn field<'a>(expr: &Expr, schema: &'a DxtSchema) -> Option<&'a DxtField> {
@@ -156,6 +182,17 @@ mod tests {
     #[test]
     fn a_null_literal_stays_here() {
         assert_eq!(push(col("a").eq(lit(ScalarValue::Int64(None)))), None);
+    }
+
+    #[test]
+    fn what_is_negated_is_pushed_where_it_is_exact() {
+        let list = || vec![lit(1i64), lit(2i64)];
+        assert_eq!(push(col("a").in_list(list(), true)), exact("NOT ((\"a\" = 1 OR \"a\" = 2))"));
+        assert_eq!(push(col("vague").in_list(list(), true)), None);
+        assert_eq!(push(col("a").not_between(lit(1i64), lit(2i64))), exact("NOT ((\"a\" >= 1 AND \"a\" <= 2))"));
+        assert_eq!(push(col("a").gt(lit(1i64)).is_not_true()), exact("(\"a\" > 1) IS NOT TRUE"));
+        assert_eq!(push(col("vague").gt(lit(1i64)).is_false()), None);
+        assert_eq!(push(col("a").like(lit("x%"))), None);
     }
 
     #[test]

@@ -77,6 +77,25 @@ pub trait Dialect: Debug + Send + Sync {
     /// type that is compared otherwise). `value` is never NULL and has the field's Arrow type or one that DataFusion
     /// compares with it.
     fn compare(&self, field: &DxtField, op: Comparison, value: &ScalarValue) -> Option<Pushed>;
+
+    /// `field IS NULL`, or where it is `negated` `IS NOT NULL`, in this system's SQL; of no row both, of each row one.
+    fn is_null(&self, field: &DxtField, negated: bool) -> Pushed {
+        let not = if negated { "NOT " } else { "" };
+        Pushed { sql: format!("{} IS {not}NULL", self.quote(&field.name)), exact: true }
+    }
+
+    /// `field IN (values)` in this system's SQL; `None` where it is best put as comparisons.
+    fn one_of(&self, field: &DxtField, values: &[&ScalarValue]) -> Option<Pushed> {
+        let _ = (field, values);
+        None
+    }
+
+    /// `field LIKE pattern` in this system's SQL: letters as they are, `%` and `_`, a backslash before what is none of
+    /// these. `None` where it would not mean the same there.
+    fn like(&self, field: &DxtField, pattern: &str) -> Option<Pushed> {
+        let _ = (field, pattern);
+        None
+    }
 }
 
 /// One SELECT for a remote system.

@@ -55,6 +55,11 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// Whether it has at least one row.
+    pub fn has_rows(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        connection.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {})", self.from_sql), [], |row| row.get(0))
+    }
+
     /// The columns and key as dxt's schema.
     pub fn schema(&self) -> DxtSchema {
         DxtSchema {

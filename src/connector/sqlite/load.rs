@@ -15,7 +15,7 @@ use super::merge::{Merge, check_key_form};
 use super::sink::{check, ddl};
 use super::types::Affinity;
 use super::watermark::confirm;
-use crate::connector::{Load, LoadCounts, LoadSpec};
+use crate::connector::{Load, LoadCounts, LoadSpec, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtType, LoadMode};
 
@@ -65,6 +65,11 @@ impl Session {
         // Again, within the transaction: the target may have changed since it was looked at.
         check(label, table, found.as_ref(), &spec)?;
         let is_new = found.is_none();
+        if let Some(relation) = found.as_ref().filter(|_| spec.expect_empty)
+            && relation.has_rows(&connection).map_err(doing)?
+        {
+            return Err(filled_meanwhile().context(label.to_string()));
+        }
         let relation = match found {
             Some(relation) => relation,
             None => {

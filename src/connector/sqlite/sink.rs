@@ -109,8 +109,8 @@ impl Loader for SqliteLoader {
             }
             let connection = client.open_read()?;
             let Some(relation) = Relation::find(&connection, &table, &[])? else { return Ok(false) };
-            connection
-                .query_row(&format!("SELECT EXISTS (SELECT 1 FROM {})", relation.from_sql), [], |row| row.get(0))
+            relation
+                .has_rows(&connection)
                 .map_err(|e| failed(ErrorKind::Loader, format!("looking for rows in {label}"), e))
         };
         self.client.run(look).await

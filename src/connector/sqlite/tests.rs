@@ -125,6 +125,7 @@ fn spec(mode: LoadMode, fields: Vec<DxtField>, keys: &[&str]) -> LoadSpec {
         keys: keys.iter().map(|k| k.to_string()).collect(),
         watermark: None,
         expected_watermark: None,
+        expect_empty: false,
         run_id: "run".into(),
         options: Options::new(),
     }

@@ -17,8 +17,13 @@ fn text(mut command: Command, input: &str) -> String {
 
 /// Runs SQL by psql; rows as lines, columns parted by `|`, NULL as `NULL`.
 pub fn psql(sql: &str) -> String {
+    psql_at(&env("DXT_TEST_PG_URL"), sql)
+}
+
+/// The same on another server.
+pub fn psql_at(url: &str, sql: &str) -> String {
     let mut command = Command::new(env("PSQL"));
-    command.args([&env("DXT_TEST_PG_URL"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-P", "null=NULL"]);
+    command.args([url, "-qAtX", "-v", "ON_ERROR_STOP=1", "-P", "null=NULL"]);
     text(command, sql)
 }
 

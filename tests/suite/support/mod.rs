@@ -4,7 +4,7 @@ mod clients;
 mod data;
 mod systems;
 
-pub use clients::{psql, python, sqlite3};
+pub use clients::{psql, psql_at, python, sqlite3};
 pub use data::{people, write_parquet};
 pub use systems::{Kind, System};
 
