@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
-    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    Time64MicrosecondArray, TimestampMicrosecondArray,
+    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, Time32SecondArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    UInt32Array,
 };
 use arrow::datatypes::{Int32Type, i256};
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,9 @@ use dxt::model::{DxtField, DxtSchema};
 
 const ROWS: usize = 8192;
 
-/// A column's name in the report, its native type, and values without a pattern that a cache could learn.
+/// A column's name in the report, its native type, and values without a pattern that a cache could learn. Types that
+/// travel as text (interval, unbounded numeric, enums and all others) are encoded as `text` is under `encode_text`, and
+/// decoded as `text`.
 type Column = (&'static str, &'static str, ArrayRef);
 
 fn numbers() -> impl Iterator<Item = i64> {
@@ -48,6 +51,11 @@ fn columns() -> Vec<Column> {
     let wide = numbers().map(|n| Some(i256::from_i128(i128::from(n) * i128::from(i64::MAX))));
     let wide = wide.collect::<Decimal256Array>().with_precision_and_scale(60, 5).expect("a decimal");
     let json = numbers().map(|n| Some(format!("{{\"id\": {n}, \"tags\": [\"a\", \"b\"]}}"))).collect::<StringArray>();
+    let json: ArrayRef = Arc::new(json);
+    let padded = texts(16).iter().map(|text| text.map(|text| format!("{text:16}"))).collect::<StringArray>();
+    let seconds = |n: i64| (n / 1_000_000 % 86_400) as i32;
+    let mut words = ListBuilder::new(StringBuilder::new());
+    texts(12).iter().for_each(|text| words.append_value([text, None, text]));
     let bytes: Vec<Vec<u8>> = numbers().map(|n| n.to_be_bytes().repeat(4)).collect();
     let uuids = numbers().map(|n| [n.to_be_bytes(), n.to_le_bytes()].concat());
     let lists = numbers().map(|n| Some(vec![Some(n as i32), None, Some(7), Some((n >> 8) as i32)]));
@@ -81,8 +89,19 @@ fn columns() -> Vec<Column> {
             Arc::new(TimestampMicrosecondArray::from_iter_values(stamps()).with_timezone("UTC")),
         ),
         ("uuid", "uuid", Arc::new(FixedSizeBinaryArray::try_from_iter(uuids).expect("16 bytes each"))),
-        ("jsonb", "jsonb", Arc::new(json)),
+        ("jsonb", "jsonb", json.clone()),
+        ("json", "json", json.clone()),
+        ("oid", "oid", Arc::new(UInt32Array::from_iter_values(numbers().map(|n| n as u32)))),
+        ("char", "character(16)", Arc::new(padded)),
+        ("name", "name", Arc::new(texts(16))),
+        ("time_0", "time(0) without time zone", Arc::new(Time32SecondArray::from_iter_values(stamps().map(seconds)))),
+        (
+            "timestamp_3",
+            "timestamp(3) without time zone",
+            Arc::new(TimestampMillisecondArray::from_iter_values(stamps().map(|n| n / 1_000))),
+        ),
         ("int4_array", "integer[]", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))),
+        ("text_array", "text[]", Arc::new(words.finish())),
     ]
 }
 

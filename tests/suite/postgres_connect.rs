@@ -250,3 +250,17 @@ fn a_statement_that_takes_longer_than_the_read_timeout_is_not_cut() {
     assert_eq!(ran.exits(0).counts("s"), [1, 1, 0, 0]);
     assert!(took >= Duration::from_secs(5), "{took:?}");
 }
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_when_the_time_to_connect_is_over() {
+    let deaf = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let deaf = deaf.local_addr().map(|at| (at.port(), deaf)).unwrap();
+    // One says nothing at all; one stops once the login has begun.
+    let silent = proxy("127.0.0.1", Fault::StallDown(0));
+    for (port, mode) in [(deaf.0, "disable"), (deaf.0, "require"), (silent, "disable"), (silent, "require")] {
+        let url = format!("postgresql://dxt:{PASSWORD}@127.0.0.1:{port}/dxt?connect_timeout=1&sslmode={mode}");
+        let begun = Instant::now();
+        refused(&url, &[], "within 1 s", "connect_timeout");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{mode}: {:?}", begun.elapsed());
+    }
+}

@@ -294,3 +294,218 @@ fn a_watermark_of_text_is_asked_of_the_server() {
     let sent = copies_since(&mark, &schema).join("\n");
     assert!(sent.contains("COLLATE \"C\" > 'a'"), "{sent}");
 }
+
+/// A psql that runs `sql` in the background, once `until` is true.
+fn meanwhile(sql: &str, until: &str) -> std::process::Child {
+    let mut command = Command::new(env("PSQL"));
+    command.args([&env("DXT_TEST_PG_URL"), "-qX", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+    let child = command.stdout(Stdio::null()).spawn().expect("psql");
+    let since = Instant::now();
+    while psql(&format!("SELECT {until}")) != "t" {
+        assert!(since.elapsed() < Duration::from_secs(20), "{sql}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn a_table_that_another_process_empties_and_fills_is_read_as_it_is_then() {
+    let system = System::new(Kind::Postgres);
+    for (i, change) in ["TRUNCATE $", "ALTER TABLE $ ALTER v TYPE text USING v::text || '!'", "VACUUM FULL $"].iter().enumerate() {
+        let src = system.sql_name(&format!("src{i}"));
+        psql(&format!("CREATE TABLE {src} (id int, v text); INSERT INTO {src} SELECT i, 'old' FROM generate_series(1, 5) i"));
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nload: {{mode: replace}}\nstreams:\n  \
+             - {{id: a, source: {{connection: pg, type: sql, sql: \"SELECT pg_sleep(3)::text AS waited\"}}, target: {{connection: files, value: a.csv}}}}\n  \
+             - {{id: b, source: {{connection: pg, value: '{src}'}}, target: {{connection: files, value: b.csv}}}}\n",
+            system.connection()
+        );
+        system.project.write("p.yaml", &yaml);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dxt"));
+        command.args(["run", "p.yaml"]).current_dir(system.project.root()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().expect("dxt runs");
+        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep' AND query LIKE 'COPY%AS waited%'";
+        let since = Instant::now();
+        while psql(sleeping) == "0" {
+            assert!(since.elapsed() < Duration::from_secs(20), "the first stream does not read");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        psql(&change.replace('$', &src));
+        psql(&format!("INSERT INTO {src} VALUES (6, 'new')"));
+        let output = child.wait_with_output().expect("dxt ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{change}: {said}");
+        assert!(said.contains("truncated or rewritten"), "{change}: {said}");
+        let rows = psql(&format!("SELECT count(*) FROM {src}"));
+        assert_eq!(system.project.read("b.csv").lines().count().to_string(), (rows.parse::<u32>().unwrap() + 1).to_string());
+    }
+}
+
+#[test]
+fn a_read_that_waits_for_a_truncate_reads_what_comes_after_it() {
+    let system = System::new(Kind::Postgres);
+    for options in ["{}", "{snapshot: stream}"] {
+        let src = system.sql_name(options);
+        psql(&format!("CREATE TABLE {src} (id int); INSERT INTO {src} SELECT generate_series(1, 5)"));
+        let held = format!("EXISTS (SELECT FROM pg_locks WHERE relation = '{src}'::regclass AND mode = 'AccessExclusiveLock' AND granted)");
+        let sql = format!("BEGIN; TRUNCATE {src}; INSERT INTO {src} VALUES (7), (8); SELECT pg_sleep(2); COMMIT");
+        let mut writer = meanwhile(&sql, &held);
+        // What the catalog says waits for nobody; the rows do.
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nload: {{mode: replace}}\nstreams:\n  \
+             - {{id: s, source: {{connection: pg, value: '{src}', options: {options}}}, target: {{connection: files, value: b.csv}}}}\n",
+            system.connection()
+        );
+        assert_eq!(system.project.run(&yaml).exits(0).counts("s")[0], 2, "{options}");
+        assert!(writer.wait().expect("psql ends").success());
+    }
+}
+
+#[test]
+fn a_watermark_that_is_only_carried_as_text_is_refused() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!("CREATE TABLE {src} (id numeric, at interval); INSERT INTO {src} VALUES (99, '1 day'); CREATE TABLE {dst} (id text, at text)"));
+    let url = env("DXT_TEST_PG_URL");
+    for column in ["id", "at"] {
+        let rest = format!("    extract: {{mode: incremental, watermark_field: {column}}}\n    load: {{mode: append}}\n");
+        let report = report(system.project.run(&copy(&url, &url, &src, &dst, &rest)));
+        assert!(report.contains("carried as text"), "{report}");
+    }
+}
+
+#[test]
+fn a_swap_goes_on_with_an_identity_that_it_does_not_bring() {
+    let system = System::new(Kind::Postgres);
+    for (name, identity, next) in [("up", "GENERATED BY DEFAULT AS IDENTITY", 14), ("down", "GENERATED ALWAYS AS IDENTITY (INCREMENT -1 START -1)", -14)] {
+        let (src, dst) = (system.sql_name(&format!("src_{name}")), system.sql_name(&format!("dst_{name}")));
+        psql(&format!(
+            "CREATE TABLE {src} (v text); INSERT INTO {src} VALUES ('a'), ('b'), ('c'); \
+             CREATE TABLE {dst} (id bigint {identity} PRIMARY KEY, v text); INSERT INTO {dst} (v) SELECT 'old' FROM generate_series(1, 10)"
+        ));
+        let load = "{mode: replace, options: {replace_strategy: swap}}";
+        run(&system, &src, &dst, load).exits(0);
+        assert_eq!(psql(&format!("INSERT INTO {dst} (v) VALUES ('own') RETURNING id")), next.to_string(), "{name}");
+        assert_eq!(psql(&format!("SELECT count(DISTINCT id) FROM {dst}")), "4", "{name}");
+    }
+}
+
+#[test]
+fn a_row_of_nulls_is_a_value_and_is_asked_for_as_one() {
+    let system = System::new(Kind::Postgres);
+    let (src, schema) = (system.sql_name("src"), schema(&system));
+    psql(&format!(
+        "CREATE TYPE {schema}.addr AS (street text, zip text); CREATE TABLE {src} (id int, home {schema}.addr); \
+         INSERT INTO {src} VALUES (1, ('s', 'z')), (2, ('s', NULL)), (3, (NULL, NULL)), (4, NULL)"
+    ));
+    for (condition, rows) in [("home IS NOT NULL", 3), ("home IS NULL", 1), ("NOT (home IS NULL)", 3)] {
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - id: s\n    source: {{connection: pg, value: '{src}'}}\n    \
+             target: {{connection: files, value: t.csv}}\n    load: {{mode: replace}}\n    criteria: {{where: \"{condition}\"}}\n",
+            system.connection()
+        );
+        assert_eq!(system.project.run(&yaml).exits(0).counts("s")[0], rows, "{condition}");
+    }
+}
+
+#[test]
+fn a_column_that_would_round_what_it_is_given_as_text_is_refused() {
+    let system = System::new(Kind::Postgres);
+    let schema = schema(&system);
+    psql(&format!("CREATE DOMAIN {schema}.price AS numeric(12,2); CREATE DOMAIN {schema}.short AS varchar(3)"));
+    let price = format!("{schema}.price");
+    let short = format!("{schema}.short");
+    let cases = [
+        ("interval", "'1.5 s'", "interval(0)", false),
+        ("interval", "'1 day'", "interval year to month", false),
+        ("timetz", "'12:00:00.5+00'", "timetz(0)", false),
+        ("numeric", "1.239", "money", false),
+        ("numeric", "1.239", price.as_str(), false),
+        ("text", "'abc   '", short.as_str(), false),
+        ("numeric(12,2)", "1.23", price.as_str(), true),
+        ("integer", "7", price.as_str(), true),
+        ("interval(0)", "'2 s'", "interval(0)", true),
+        (price.as_str(), "1.5", price.as_str(), true),
+    ];
+    for (i, (from, value, to, fits)) in cases.into_iter().enumerate() {
+        let (src, dst) = (system.sql_name(&format!("src{i}")), system.sql_name(&format!("dst{i}")));
+        psql(&format!("CREATE TABLE {src} (v {from}); INSERT INTO {src} VALUES ({value}); CREATE TABLE {dst} (v {to})"));
+        let ran = run(&system, &src, &dst, "{mode: append}");
+        if fits {
+            ran.exits(0);
+            assert_eq!(psql(&format!("SELECT v::text FROM {dst}")), psql(&format!("SELECT v::{to}::text FROM {src}")));
+        } else {
+            let report = report(ran);
+            assert!(report.contains("column v is") && report.contains("rounds or cuts"), "{from} to {to}: {report}");
+        }
+    }
+}
+
+#[test]
+fn an_upsert_finds_rows_of_tables_that_inherit() {
+    let system = System::new(Kind::Postgres);
+    let [src, dst, child] = ["src", "dst", "child"].map(|name| system.sql_name(name));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, v text); INSERT INTO {src} VALUES (1, 'new'), (2, 'new'), (3, 'new'); \
+         CREATE TABLE {dst} (id int PRIMARY KEY, v text); INSERT INTO {dst} VALUES (1, 'old'); \
+         CREATE TABLE {child} () INHERITS ({dst}); INSERT INTO {child} VALUES (2, 'old')"
+    ));
+    let upsert = || run(&system, &src, &dst, "{mode: upsert, upsert_keys: [id]}").exits(0).counts("s");
+    assert_eq!((upsert(), upsert()), ([3, 1, 2, 0], [3, 0, 0, 3]));
+    assert_eq!(psql(&format!("SELECT count(*), count(DISTINCT id), min(v) FROM {dst}")), "3|3|new");
+}
+
+#[test]
+fn of_two_runs_that_would_append_by_default_the_second_is_refused() {
+    let system = System::new(Kind::Postgres);
+    let dst = system.sql_name("dst");
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{pg: {}}}\nbuffer: {{format: none}}\nstreams:\n  - id: s\n    \
+         source: {{connection: pg, type: sql, sql: \"SELECT 1 AS id, pg_sleep(3)::text AS waited\"}}\n    target: {{connection: pg, value: '{dst}'}}\n",
+        system.connection()
+    );
+    system.project.write("p.yaml", &yaml);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dxt"));
+    command.args(["run", "p.yaml", "--quiet"]).current_dir(system.project.root());
+    let mut first = command.spawn().expect("dxt runs");
+    let since = Instant::now();
+    while psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 6584436 AND granted") == "0" {
+        assert!(since.elapsed() < Duration::from_secs(20), "the first load does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let report = report(system.project.dxt(&["run", "p.yaml", "--format", "json", "--quiet"]));
+    assert!(report.contains("has filled the target"), "{report}");
+    assert!(first.wait().expect("dxt ends").success());
+    assert_eq!(psql(&format!("SELECT count(*) FROM {dst}")), "1");
+}
+
+#[test]
+fn a_field_that_is_not_nullable_takes_no_null_with_and_without_a_buffer() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!("CREATE TABLE {src} (id int, v text); INSERT INTO {src} VALUES (1, NULL); CREATE TABLE {dst} (id int, v text)"));
+    let url = env("DXT_TEST_PG_URL");
+    for buffer in ["none", "parquet"] {
+        let rest = format!("    fields: [id, {{id: v, nullable: false}}]\n    load: {{mode: append}}\nbuffer: {{format: {buffer}}}\n");
+        let report = report(system.project.run(&copy(&url, &url, &src, &dst, &rest)));
+        assert!(report.contains("field v: a NULL"), "{buffer}: {report}");
+    }
+    assert_eq!(psql(&format!("SELECT count(*) FROM {dst}")), "0");
+}
+
+#[test]
+fn a_keyed_replace_may_drop_rows_with_those_of_the_same_table_that_refer_to_them() {
+    let system = System::new(Kind::Postgres);
+    let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
+    psql(&format!(
+        "CREATE TABLE {src} (id int, up int); INSERT INTO {src} VALUES (1, NULL), (4, 2); \
+         CREATE TABLE {dst} (id int PRIMARY KEY, up int CONSTRAINT tree REFERENCES {dst} ON DELETE CASCADE); \
+         INSERT INTO {dst} VALUES (1, NULL), (2, NULL), (3, 2), (4, 2)"
+    ));
+    let keyed = "{mode: replace, options: {replace_strategy: keyed}}";
+    let report = report(run(&system, &src, &dst, keyed));
+    assert!(report.contains("tree") && report.contains("id=2"), "the fourth row stays, and refers to the second: {report}");
+    psql(&format!("DELETE FROM {src} WHERE id = 4"));
+    run(&system, &src, &dst, keyed).exits(0);
+    assert_eq!(psql(&format!("SELECT string_agg(id::text, ' ') FROM {dst}")), "1");
+}

@@ -1,7 +1,8 @@
 //! A connection as it is written, checked: URL, fields, options and the PG* variables in one place.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,8 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, Secret, nearest};
 
 /// Every parameter, with the other names that it goes by. `ssl` is asyncpg's.
-const PARAMETERS: [(&str, &[&str]); 21] = [
+const PARAMETERS: [(&str, &[&str]); 23] = [
     ("host", &[]),
+    ("hostaddr", &[]),
     ("port", &[]),
     ("user", &["username"]),
     ("password", &[]),
@@ -31,6 +33,7 @@ const PARAMETERS: [(&str, &[&str]); 21] = [
     ("connect_timeout", &[]),
     ("read_timeout", &[]),
     ("application_name", &[]),
+    ("fallback_application_name", &[]),
     ("options", &[]),
     ("keepalives", &[]),
     ("keepalives_idle", &[]),
@@ -39,12 +42,45 @@ const PARAMETERS: [(&str, &[&str]); 21] = [
     ("tcp_user_timeout", &[]),
 ];
 
+/// Parameters of libpq that say only what dxt does anyway, with the values that say so.
+const ACCEPTED: [(&str, &[&str]); 7] = [
+    ("client_encoding", &["auto", "UTF8", "utf8", "UTF-8"]),
+    ("gssencmode", &["disable", "prefer"]),
+    ("load_balance_hosts", &["disable"]),
+    ("requiressl", &["0"]),
+    ("sslcompression", &["0"]),
+    ("sslnegotiation", &["postgres"]),
+    ("sslsni", &["1"]),
+];
+
+/// Parameters of libpq that dxt does not know the meaning of.
+const REFUSED: [&str; 13] = [
+    "gsslib",
+    "gssdelegation",
+    "krbsrvname",
+    "passcommand",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcrl",
+    "sslcrldir",
+    "sslpassword",
+];
+
+/// Where a server's socket is, if nobody says where the server is: as Debian and others build libpq, and as PostgreSQL does.
+const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     /// A name, an address, or the folder of a socket.
     pub(super) host: String,
     pub(super) port: u16,
+    /// Its address, where the name need not be looked up.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl Place {
@@ -163,7 +199,10 @@ impl Settings {
         let user = get("user", "PGUSER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
         let user =
             user.ok_or_else(|| wrong("no user is given").with_hint("name one: postgresql://user@host/database"))?;
-        let places = places(get("host", "PGHOST").as_deref(), get("port", "PGPORT").as_deref())?;
+        let addresses = get("hostaddr", "PGHOSTADDR");
+        let hosts = get("host", "PGHOST").or_else(|| addresses.clone());
+        let ports = get("port", "PGPORT");
+        let places = places(hosts.as_deref(), addresses.as_deref(), ports.as_deref(), |socket| socket.exists())?;
         let wanted = match get("target_session_attrs", "PGTARGETSESSIONATTRS") {
             None => Wanted::Any,
             Some(text) => one_of("target_session_attrs", &WANTED, &text)?,
@@ -190,7 +229,9 @@ impl Settings {
             connect_timeout: seconds("connect_timeout", get("connect_timeout", "PGCONNECT_TIMEOUT"), 15)?
                 .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
             read_timeout: seconds("read_timeout", get("read_timeout", ""), 300)?,
-            application_name: get("application_name", "PGAPPNAME").unwrap_or_else(|| "dxt".into()),
+            application_name: get("application_name", "PGAPPNAME")
+                .or_else(|| get("fallback_application_name", ""))
+                .unwrap_or_else(|| "dxt".into()),
             options: get("options", "PGOPTIONS"),
             keepalives: match get("keepalives", "").as_deref() {
                 None | Some("1" | "true") => true,
@@ -252,8 +293,14 @@ pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Configuration, what)
 }
 
-/// Hosts and ports as lists: one port is that of all hosts, else there are as many.
-fn places(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Place>> {
+/// Hosts, their addresses and ports as lists: one port is that of all hosts, else there are as many. Where no host is
+/// named, a local server's socket is taken, where `exists` finds it.
+fn places(
+    hosts: Option<&str>,
+    addresses: Option<&str>,
+    ports: Option<&str>,
+    exists: impl Fn(&Path) -> bool,
+) -> Result<Vec<Place>> {
     let port = |text: &str| match text.trim().parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
         Err(_) if text.trim().is_empty() => Ok(5432),
@@ -265,11 +312,24 @@ fn places(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Place>> {
         return Err(wrong(format!("{} ports are given for {} hosts", ports.len(), hosts.len()))
             .with_hint("give one port for all, or one for each host"));
     }
-    let host = |host: &str| if host.is_empty() { "localhost".to_string() } else { host.to_string() };
-    let places = hosts.iter().enumerate();
-    Ok(places
-        .map(|(at, name)| Place { host: host(name), port: ports[if ports.len() == 1 { 0 } else { at }] })
-        .collect())
+    let addresses: Vec<&str> = addresses.map(|all| all.split(',').map(str::trim).collect()).unwrap_or_default();
+    if !addresses.is_empty() && addresses.len() != hosts.len() {
+        return Err(wrong(format!("{} addresses are given for {} hosts", addresses.len(), hosts.len())));
+    }
+    let local = |port: u16| {
+        let socket = |folder: &&str| exists(&Path::new(folder).join(format!(".s.PGSQL.{port}")));
+        SOCKETS.into_iter().find(|folder| socket(folder)).unwrap_or("localhost")
+    };
+    let place = |(at, name): (usize, &&str)| {
+        let port = ports[if ports.len() == 1 { 0 } else { at }];
+        let host = if name.is_empty() { local(port) } else { *name };
+        let address = match addresses.get(at).filter(|address| !address.is_empty()) {
+            None => None,
+            Some(address) => Some(address.parse().map_err(|_| wrong("hostaddr must be an IP address"))?),
+        };
+        Ok(Place { host: host.to_string(), port, address })
+    };
+    hosts.iter().enumerate().map(place).collect()
 }
 
 fn one_of<T: Copy>(name: &str, known: &[(&'static str, T)], text: &str) -> Result<T> {
@@ -318,7 +378,12 @@ impl Given {
     fn set(&mut self, name: &str, value: String) -> Result<()> {
         let known = PARAMETERS.iter().find(|(first, others)| *first == name || others.contains(&name));
         let Some((first, _)) = known else {
-            return Err(unknown(name));
+            return match ACCEPTED.iter().find(|(accepted, _)| *accepted == name) {
+                Some((_, values)) if values.contains(&value.as_str()) => Ok(()),
+                Some((_, values)) => Err(wrong(format!("of {name} dxt can only {}", values.join(" or ")))
+                    .with_hint("leave it out, or give it that value")),
+                None => Err(unknown(name)),
+            };
         };
         match self.0.insert(first, value) {
             None => Ok(()),
@@ -340,6 +405,10 @@ impl Given {
 }
 
 fn unknown(name: &str) -> Error {
+    if REFUSED.contains(&name) {
+        return wrong(format!("dxt does not know libpq's parameter {name}"))
+            .with_hint("leave it out, where that is safe");
+    }
     let known: Vec<&str> =
         PARAMETERS.iter().flat_map(|(first, others)| [*first].into_iter().chain(others.iter().copied())).collect();
     wrong(format!("unknown parameter {name} of a PostgreSQL connection")).with_hint(match nearest(name, &known) {
@@ -370,9 +439,67 @@ mod tests {
         assert_eq!((s.location().as_str(), s.connect_timeout.as_secs()), ("db.example:6000/my db", 3));
         assert_eq!(settings("postgresql://u@[::1]/d").unwrap().places[0].host, "::1");
         assert_eq!(settings("postgresql://u@/d?host=/tmp/socket&port=7").unwrap().places[0].host, "/tmp/socket");
-        let local = settings("postgresql://u@:7/d").unwrap();
-        assert_eq!(local.places[0].to_string(), "localhost:7");
         assert_eq!(settings("postgresql://u@%2Ftmp%2Fsocket/d").unwrap().places[0].host, "/tmp/socket");
+    }
+
+    #[test]
+    fn where_no_host_is_named_a_local_socket_is_taken_if_there_is_one() {
+        let found = |there: &'static str| {
+            places(None, None, Some("7"), move |socket| socket == Path::new(there)).unwrap()[0].to_string()
+        };
+        assert_eq!(found("/tmp/.s.PGSQL.7"), "/tmp:7");
+        assert_eq!(found("/var/run/postgresql/.s.PGSQL.7"), "/var/run/postgresql:7");
+        assert_eq!(found("/tmp/.s.PGSQL.5432"), "localhost:7");
+    }
+
+    #[test]
+    fn an_address_saves_the_look_up_of_a_name() {
+        let s = settings("postgresql://u@db.example/d?hostaddr=10.0.0.1").unwrap();
+        assert_eq!((s.places[0].host.as_str(), s.places[0].address), ("db.example", "10.0.0.1".parse().ok()));
+        assert_eq!(settings("postgresql://u@/d?hostaddr=::1").unwrap().places[0].host, "::1");
+        assert!(settings("postgresql://u@a,b/d?hostaddr=10.0.0.1").is_err());
+        assert!(settings("postgresql://u@a/d?hostaddr=a").is_err());
+    }
+
+    #[test]
+    fn what_libpq_takes_is_taken_where_it_changes_nothing_and_named_where_it_would() {
+        let with = |parameter: &str| settings(&format!("postgresql://u@h/d?{parameter}"));
+        for fine in ["gssencmode=prefer", "client_encoding=utf8", "sslsni=1", "sslnegotiation=postgres"] {
+            with(fine).unwrap();
+        }
+        assert!(with("gssencmode=require").unwrap_err().message().contains("disable or prefer"));
+        assert!(with("sslcrl=x").unwrap_err().message().contains("libpq's parameter sslcrl"));
+        assert_eq!(with("fallback_application_name=job").unwrap().application_name, "job");
+        assert_eq!(with("fallback_application_name=job&application_name=x").unwrap().application_name, "x");
+        assert_eq!(
+            (with("ssl=true").unwrap().tls.mode, with("ssl=false").unwrap().tls.mode),
+            (Mode::Require, Mode::Disable)
+        );
+    }
+
+    #[test]
+    fn the_driver_is_told_of_names_keepalives_and_timeouts() {
+        let driver = |parameters: &str| {
+            let s = settings(&format!("postgresql://u@h/d{parameters}")).unwrap();
+            s.driver(&s.places[0], SslMode::Prefer)
+        };
+        let plain = driver("");
+        assert_eq!(plain.get_application_name(), Some("dxt"));
+        assert!(plain.get_keepalives() && plain.get_keepalives_idle() == Duration::from_secs(60));
+        assert_eq!(
+            (plain.get_keepalives_interval(), plain.get_keepalives_retries()),
+            (Some(Duration::from_secs(10)), Some(6))
+        );
+        assert_eq!((plain.get_tcp_user_timeout(), plain.get_options()), (None, None));
+        let said = driver(
+            "?keepalives=0&keepalives_idle=5&keepalives_count=2&tcp_user_timeout=700&options=-c%20geqo%3Doff&application_name=n",
+        );
+        assert!(!said.get_keepalives() && said.get_keepalives_retries() == Some(2));
+        assert_eq!(
+            (said.get_keepalives_idle(), said.get_tcp_user_timeout()),
+            (Duration::from_secs(5), Some(&Duration::from_millis(700)))
+        );
+        assert_eq!((said.get_options(), said.get_application_name()), (Some("-c geqo=off"), Some("n")));
     }
 
     #[test]
@@ -420,7 +547,7 @@ mod tests {
 
     #[test]
     fn several_hosts_have_one_port_or_one_each() {
-        assert_eq!(settings("postgresql://u@a:1,[::1],/d").unwrap().location(), "a:1,[::1]:5432,localhost:5432/d");
+        assert_eq!(settings("postgresql://u@a:1,[::1],c/d").unwrap().location(), "a:1,[::1]:5432,c:5432/d");
         assert_eq!(settings("postgresql://u@a,b/d?port=7").unwrap().location(), "a:7,b:7/d");
         assert!(settings("postgresql://u@a,b,c/d?port=7,8").is_err());
         let wanted = settings("postgresql://u@a,b/d?target_session_attrs=prefer-standby").unwrap().wanted;

@@ -54,7 +54,9 @@ async fn at(
     kind: ErrorKind,
 ) -> std::result::Result<Session, Failure> {
     let mut addresses: Vec<Option<IpAddr>> = vec![None];
-    if !place.is_socket() {
+    if let Some(address) = place.address {
+        addresses = vec![Some(address)];
+    } else if !place.is_socket() {
         let found = timeout(settings.connect_timeout, lookup_host((place.host.as_str(), place.port))).await;
         let found = found.map_err(|_| Failure::Next(late(settings, place)))?;
         addresses = match found {

@@ -51,6 +51,12 @@ const MODES: [(&str, Mode); 6] = [
 impl Mode {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let names = MODES.map(|(name, _)| name);
+        // As JDBC and libpq's URLs have `ssl`.
+        let text = match text {
+            "true" => "require",
+            "false" => "disable",
+            text => text,
+        };
         MODES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode).ok_or_else(|| {
             wrong(format!("unknown sslmode {text}")).with_hint(match nearest(text, &names) {
                 Some(name) => format!("did you mean {name}?"),

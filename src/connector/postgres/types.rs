@@ -261,13 +261,12 @@ fn units(digits: u8) -> u8 {
 /// | `money` | string, as under lc_monetary C | string | `-$1,234.50` | text |
 /// | `xml`, `jsonpath`, `tsvector`, `tsquery`, `hstore`, `ltree` | string | string | as psql shows it | text |
 /// | `point`, `line`, `lseg`, `box`, `path`, `polygon`, `circle` | string | string | `(1.5,-0)` | text |
-/// | `regclass` and the like | string, with the schema | string | `shop.orders` | text |
+/// | `regclass` and the like | string, with the schema (of a view or SQL as the source: by the user's search path) | string | `shop.orders` | text |
 /// | all others: `xid`, `pg_lsn`, `"char"`, … | string | string | as psql shows it | text |
 ///
 /// Strings that are not `text`, `varchar`, `char`, `name` or `uuid` travel as text with the native type beside them, and
 /// come back as that type. Each row is tried against a server (`tests/suite/postgres_types`), each type with NULL and
-/// its edges. pgvector's `vector` is among these where the server has it; Debian 12 does not, so that there it was not
-/// tried.
+/// its edges; pgvector's types against a server that has them.
 ///
 /// `dtype: string` reads any column as PostgreSQL's own text. That carries what Arrow's type cannot hold, and is an
 /// error otherwise: infinite dates and timestamps, timestamps past 294247-01-10, the time 24:00, NaN in a

@@ -570,6 +570,10 @@ mod tests {
             "numeric(10,2)",
             "numeric(60,5)",
             "text",
+            "character varying(5)",
+            "character(5)",
+            "name",
+            "json",
             "jsonb",
             "uuid",
             "bytea",
@@ -587,6 +591,50 @@ mod tests {
         natives.iter().map(|native| field(native, native, dtype(native))).collect()
     }
 
+    /// Bytes of a value of a field, as a server sends them; each fourth is a NULL.
+    fn sent(field: &DxtField, which: usize) -> Option<Vec<u8>> {
+        let scalar = |native: &str| -> Vec<u8> {
+            let n = which as u8;
+            match native {
+                "boolean" => vec![n % 2],
+                "smallint" => vec![n, 0xff],
+                "integer" | "real" | "oid" | "date" => vec![0, n, 1, 2],
+                "bigint" | "double precision" | "timestamp(3)" | "timestamptz" | "time" | "time(0)" => {
+                    vec![0, 0, 0, n, 0, 0, 0, 0]
+                }
+                // Two digits from the first weight on, the sign, two digits of a fraction: n.50.
+                _ if native.starts_with("numeric") => vec![0, 2, 0, 0, 0x40 * (n % 2), 0, 0, 2, 0, n, 0x13, 0x88],
+                "jsonb" => vec![1, b'{', b'}'],
+                "uuid" => vec![n; 16],
+                _ => vec![b'a' + n; usize::from(n)],
+            }
+        };
+        if which % 4 == 3 {
+            return None;
+        }
+        let native = field.native_in(SYSTEM).unwrap();
+        let Some(element) = native.strip_suffix("[]") else { return Some(scalar(native)) };
+        // One dimension from 1 on, of a value and a NULL.
+        let oid = crate::connector::postgres::types::PgType::parse(element).element_oid().unwrap();
+        let value = scalar(element);
+        let mut out: Vec<u8> = [1u32, 1, oid, 2, 1].iter().flat_map(|word| word.to_be_bytes()).collect();
+        out.extend((value.len() as i32).to_be_bytes());
+        out.extend(value);
+        out.extend((-1i32).to_be_bytes());
+        Some(out)
+    }
+
+    #[test]
+    fn batches_close_by_bytes_whatever_their_rows() {
+        let wide = "x".repeat(1 << 20);
+        let rows: Vec<Vec<Option<&[u8]>>> = vec![vec![None, Some(wide.as_bytes())]; 10];
+        let bytes = copy(&rows);
+        let pieces: Vec<&[u8]> = bytes.chunks(100_000).collect();
+        let batches = decode(&fields(), &pieces, 65_536).unwrap();
+        assert!(batches.iter().all(|batch| (1..=3).contains(&batch.num_rows())));
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), with_header: bool) {
@@ -598,11 +646,28 @@ mod tests {
 
         #[test]
         fn arbitrary_values_never_panic(values in prop::collection::vec(prop::option::of(
-            prop::collection::vec(any::<u8>(), 0..24)), 22..=22)) {
+            prop::collection::vec(any::<u8>(), 0..24)), 26..=26)) {
             let fields = every_type();
             for (field, value) in fields.iter().zip(&values) {
                 let bytes = copy(&[vec![value.as_deref()]]);
                 let _ = decode(std::slice::from_ref(field), &[&bytes], 3);
+            }
+        }
+
+        /// What a server might send, but for one byte, or for its end.
+        #[test]
+        fn rows_that_are_cut_or_damaged_never_panic(row in 0..4usize, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            for field in &every_type() {
+                let values: Vec<Option<Vec<u8>>> = (0..3).map(|i| sent(field, row + i)).collect();
+                let rows: Vec<Vec<Option<&[u8]>>> = values.iter().map(|value| vec![value.as_deref()]).collect();
+                let whole = copy(&rows);
+                let one = std::slice::from_ref(field);
+                decode(one, &[&whole], 2).unwrap();
+                let at = at.index(whole.len());
+                prop_assert!(decode(one, &[&whole[..at]], 2).is_err());
+                let mut damaged = whole.clone();
+                damaged[at] = byte;
+                let _ = decode(one, &[&damaged], 2);
             }
         }
 
