@@ -105,7 +105,7 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
 /// Checks that a watermark that is carried as text has the order of text, too.
 ///
 /// # Errors
-/// Schema: it is of a type with an order of its own; as text, 9 comes after 10.
+/// Type mapping: it is of a type with an order of its own; as text, 9 comes after 10.
 pub fn expect_order(engine: &Engine, stream: &Stream, fields: &[PlannedField]) -> Result<()> {
     let id = stream.extract.watermark_field.as_deref().filter(|_| stream.extract.mode == ExtractMode::Incremental);
     let field = fields.iter().map(|f| &f.field).find(|f| Some(f.name.as_str()) == id && f.dtype == DxtType::String);
@@ -117,7 +117,7 @@ pub fn expect_order(engine: &Engine, stream: &Stream, fields: &[PlannedField]) -
         "watermark_field {} is {}, whose values are carried as text, which has another order",
         field.name, native.name
     );
-    Err(Error::new(ErrorKind::Schema, text).with_hint(
+    Err(Error::new(ErrorKind::TypeMapping, text).with_hint(
         "choose another watermark_field, or give the column a type that dxt knows in the source: numeric(38,0) for numeric",
     ))
 }

@@ -213,10 +213,11 @@ fn a_replace_that_leaves_old_rows_behind_fails_and_changes_nothing() {
 fn a_watermark_that_a_second_run_could_not_follow_is_refused_by_the_first() {
     let system = System::new(Kind::Postgres);
     let (src, dst) = (system.sql_name("src"), system.sql_name("dst"));
-    psql(&format!("CREATE TABLE {src} (id int, w numeric); INSERT INTO {src} VALUES (1, 9), (2, 10)"));
+    psql(&format!("CREATE TABLE {src} (id int, w text); INSERT INTO {src} VALUES (1, '9'), (2, '10')"));
     let yaml = format!(
         "version: 1\nname: p\nconnections: {{sys: {}}}\nstreams:\n  - id: s\n    source: {{connection: sys, value: '{src}'}}\n    \
-         target: {{connection: sys, value: '{dst}'}}\n    extract: {{mode: incremental, watermark_field: w}}\n    load: {{mode: append}}\n",
+         target: {{connection: sys, value: '{dst}'}}\n    extract: {{mode: incremental, watermark_field: w}}\n    load: {{mode: append}}\n    \
+         fields: [id, {{id: w, target: {{type: numeric}}}}]\n",
         system.connection()
     );
     let error = system.project.run(&yaml).exits(1).stream("s")["error"].clone();

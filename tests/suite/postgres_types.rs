@@ -186,7 +186,9 @@ fn pgvectors_types_come_back_on_a_server_that_has_them() {
     for table in ["made", "there"] {
         assert_eq!(ask(&format!("SELECT count(*) FROM src JOIN {table} USING (id)")), ask("SELECT count(*) FROM src"));
         for i in 0..VECTORS.len() {
-            let other = format!("SELECT id FROM src a JOIN {table} b USING (id) WHERE ROW(a.v{i}) *<> ROW(b.v{i})");
+            let other = format!(
+                "SELECT id FROM src a JOIN {table} b USING (id) WHERE ROW(a.v{i})::record *<> ROW(b.v{i})::record"
+            );
             assert_eq!(ask(&other), "", "{table}.v{i}");
         }
     }

@@ -1,6 +1,6 @@
 //! Splits bytes into records and fields by RFC 4180, strictly, and tells quoted fields from bare ones.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::connector::file::format::Dialect;
 
@@ -10,8 +10,10 @@ const MAX_RECORD: usize = 64 << 20;
 /// One record: its fields' bytes without quotes.
 #[derive(Debug, Default)]
 pub struct Record {
+    /// The fields' bytes, with the delimiters of a plain line between them.
     data: Vec<u8>,
-    fields: Vec<(usize, bool)>,
+    /// Begin and end of each field, and whether it was quoted.
+    fields: Vec<(usize, usize, bool)>,
     /// The line on which it begins, from 1.
     pub line: u64,
 }
@@ -24,17 +26,22 @@ impl Record {
 
     /// A field's bytes, and whether it was quoted.
     pub fn field(&self, index: usize) -> (&[u8], bool) {
-        let start = index.checked_sub(1).map_or(0, |before| self.fields[before].0);
-        let (end, quoted) = self.fields[index];
+        let (start, end, quoted) = self.fields[index];
         (&self.data[start..end], quoted)
+    }
+
+    /// Ends a field behind the last byte, where it began behind the field before.
+    fn end_field(&mut self, quoted: bool) {
+        let start = self.fields.last().map_or(0, |(_, end, _)| *end);
+        self.fields.push((start, self.data.len(), quoted));
     }
 
     /// Whether the line is empty: one bare field without bytes.
     pub fn is_blank(&self) -> bool {
-        self.data.is_empty() && matches!(self.fields[..], [(_, false)])
+        self.data.is_empty() && matches!(self.fields[..], [(_, _, false)])
     }
 
-    /// All bytes of all fields, for a check of the whole.
+    /// All bytes of all fields, with ASCII at most between them, for a check of the whole.
     pub fn bytes(&self) -> &[u8] {
         &self.data
     }
@@ -125,6 +132,11 @@ impl Splitter {
             }
         }
         while at < chunk.len() {
+            if self.state == State::Record
+                && let Some(taken) = self.plain_line(&chunk[at..])
+            {
+                return Ok((at + taken, true));
+            }
             let byte = chunk[at];
             match self.state {
                 State::Record => {
@@ -150,7 +162,7 @@ impl Splitter {
                 State::Quoted => {
                     let rest = &chunk[at..];
                     let end = self.quote.and_then(|q| memchr(q, rest)).unwrap_or(rest.len());
-                    self.line += memchr::memchr_iter(b'\n', &rest[..end]).count() as u64;
+                    self.line += memchr_iter(b'\n', &rest[..end]).count() as u64;
                     self.record.data.extend_from_slice(&rest[..end]);
                     at += end;
                     if at < chunk.len() {
@@ -206,9 +218,35 @@ impl Splitter {
             State::Closing => true,
             State::Field | State::Bare => false,
         };
-        self.record.fields.push((self.record.data.len(), last));
+        self.record.end_field(last);
         self.state = State::Record;
         Ok(true)
+    }
+
+    /// Takes a line that is there as a whole and has no quote: most are. Gives how many bytes it took.
+    fn plain_line(&mut self, chunk: &[u8]) -> Option<usize> {
+        let end = memchr(b'\n', chunk)?;
+        let line = chunk[..end].strip_suffix(b"\r").unwrap_or(&chunk[..end]);
+        let odd = match self.quote {
+            Some(quote) => memchr2(quote, b'\r', line),
+            None => memchr(b'\r', line),
+        };
+        if odd.is_some() || line.len() > MAX_RECORD || !self.delimiter.is_ascii() {
+            return None;
+        }
+        let Record { data, fields, line: number } = &mut self.record;
+        data.clear();
+        fields.clear();
+        data.extend_from_slice(line);
+        let mut start = 0;
+        for at in memchr_iter(self.delimiter, line) {
+            fields.push((start, at, false));
+            start = at + 1;
+        }
+        fields.push((start, line.len(), false));
+        *number = self.line;
+        self.line += 1;
+        Some(end + 1)
     }
 
     /// The record that the last call completed.
@@ -231,7 +269,7 @@ impl Splitter {
             _ if byte == self.delimiter => State::Field,
             _ => return Err(self.fault("goes on behind a closing quote")),
         };
-        self.record.fields.push((self.record.data.len(), quoted));
+        self.record.end_field(quoted);
         self.state = next;
         if next == State::Record {
             self.line += 1;
@@ -253,6 +291,7 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     type Rows = Vec<Vec<(String, bool)>>;
 
@@ -293,6 +332,19 @@ mod tests {
         ]);
         for chunk in 1..text.len() + 1 {
             assert_eq!(split(text, chunk, &Dialect::default()).unwrap(), expected, "chunks of {chunk}");
+        }
+    }
+
+    proptest! {
+        /// Plain lines that are there as a whole are split in another way than the others.
+        #[test]
+        fn what_a_line_holds_does_not_depend_on_how_it_comes(
+            parts in prop::collection::vec(prop::sample::select(vec!["a", "bc", ",", ",", "\n", "\n", "\r\n", "\"", "\"\"", " ", "é"]), 0..40),
+            chunk in 1..20usize,
+        ) {
+            let text = parts.concat();
+            let whole = split(text.as_bytes(), text.len().max(1), &Dialect::default());
+            prop_assert_eq!(split(text.as_bytes(), chunk, &Dialect::default()), whole);
         }
     }
 
