@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::transient;
+
 /// The result of everything in dxt that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,6 +38,8 @@ pub enum ErrorKind {
     Pipeline,
     /// A selection of streams is malformed or matches nothing.
     Selector,
+    /// A signal or the caller has stopped the run.
+    Interrupted,
 }
 
 impl ErrorKind {
@@ -53,6 +57,7 @@ impl ErrorKind {
             Self::TypeMapping => "type mapping",
             Self::Pipeline => "pipeline execution",
             Self::Selector => "selector",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -112,6 +117,7 @@ struct Inner {
     hint: Option<String>,
     diagnostics: Vec<Diagnostic>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    transient: bool,
 }
 
 /// An error of dxt. Cloning is cheap enough for an error. `Display` prints it on one line without the hint; [`Error::report`] prints all of it.
@@ -128,6 +134,7 @@ impl Error {
             hint: None,
             diagnostics: Vec::new(),
             source: None,
+            transient: false,
         }))
     }
 
@@ -156,7 +163,16 @@ impl Error {
 
     /// Adds the cause.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(Arc::from(source.into()));
+        let source = source.into();
+        self.0.transient |= transient::is_transient(source.as_ref());
+        self.0.source = Some(Arc::from(source));
+        self
+    }
+
+    /// Says whether the same work may well succeed a little later: a server that is starting, a connection that broke, a
+    /// deadlock. Causes of the network and of object stores say it themselves.
+    pub fn transient(mut self, transient: bool) -> Self {
+        self.0.transient = transient;
         self
     }
 
@@ -173,6 +189,12 @@ impl Error {
     /// What went wrong, for programs.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Whether the same work may well succeed a little later. It does not say that repeating it is safe: a run repeats
+    /// only what failed before its commit began.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
     }
 
     /// What happened, without context, cause and hint.
@@ -257,6 +279,7 @@ impl Error {
     fn with_cause(mut self, cause: Box<dyn StdError + Send + Sync>) -> Self {
         self.0.context.push(std::mem::take(&mut self.0.message));
         self.0.message = cause.to_string();
+        self.0.transient |= transient::is_transient(cause.as_ref());
         self.0.source = Some(Arc::from(cause));
         self
     }

@@ -43,6 +43,7 @@ pub mod runner;
 pub mod cli;
 
 mod error;
+mod transient;
 
 pub use buffer::{Buffer, BufferId, Committed, Header, Manifest, MemoryBuffer, ParquetBuffer};
 pub use connector::{
@@ -51,5 +52,5 @@ pub use connector::{
 };
 pub use error::{Diagnostic, Error, ErrorKind, Position, Result, ResultExt};
 pub use model::{DxtField, DxtSchema, DxtType, FieldSpec, Pipeline, Stream};
-pub use plan::Engine;
+pub use plan::{Engine, Resources};
 pub use runner::{Action, RunOptions, RunResult, Status, StreamResult, run};

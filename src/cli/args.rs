@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::plan::Resources;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "dxt",
     version,
     about = "Declarative SQL transfers: YAML pipelines compiled to DataFusion plans",
     after_help = "Start with `dxt init shop`, then `dxt run shop/pipeline.yaml`.\n\
-                  Exit codes: 0 all is done, 1 a stream, query or connection failed, 2 the command or pipeline is wrong."
+                  Exit codes: 0 all is done, 1 a stream, query or connection failed, 2 the command or pipeline is wrong, \
+                  130 and 143 interrupted by SIGINT or SIGTERM."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -109,9 +112,47 @@ pub struct RunArgs {
     /// Plan everything, check every target, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Attempts after the first of a stream whose error may be gone a little later, in the place of the pipeline's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retries: Option<u32>,
+    #[command(flatten)]
+    pub resources: ResourceArgs,
     /// Form of the result
     #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
     pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ResourceArgs {
+    /// Memory for the whole process, such as 2GB; half of what the machine or the cgroup has by default
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory_limit: Option<u64>,
+    /// Folder for what joins, sorts and groups do not hold in memory; the system's by default
+    #[arg(long, value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
+}
+
+impl ResourceArgs {
+    /// What they say, for a run or an engine.
+    pub fn resources(&self) -> Resources {
+        Resources { memory_limit: self.memory_limit, temp_dir: self.temp_dir.clone() }
+    }
+}
+
+/// A size: bytes, or kB, MB, GB, TB, which are powers of 1024 here as in every memory setting.
+fn size(text: &str) -> Result<u64, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(unit_at);
+    let power = match unit.trim().to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err("write a whole number and kB, MB, GB or TB".into()),
+    };
+    let count: u64 = count.parse().map_err(|_| "write a whole number and kB, MB, GB or TB".to_string())?;
+    count.checked_mul(1024_u64.pow(power)).ok_or_else(|| "that is more than any machine has".into())
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +188,8 @@ pub struct QueryArgs {
     /// A connection that the SQL may name, beside those of the pipeline or of dxt_project.yaml here
     #[arg(short, long, value_name = "NAME=URL")]
     pub connection: Vec<String>,
+    #[command(flatten)]
+    pub resources: ResourceArgs,
     /// Form of the rows
     #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
     pub format: RowFormat,
@@ -201,4 +244,21 @@ pub enum DiscoverFormat {
 pub struct InitArgs {
     /// The project's name: a folder that is made here
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_numbers_with_a_unit() {
+        for (text, bytes) in
+            [("1048576", 1 << 20), ("512MB", 512 << 20), ("2g", 2 << 30), ("1GiB", 1 << 30), ("64 kB", 64 << 10)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MB", "1.5GB", "-1", "2XB", "99999999999TB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! The command line: one file per command, and [`print`], the one place that prints.
 //!
 //! Results go to stdout, progress and logs to stderr. Exit codes: 0 all is done, 1 a stream, query or connection failed,
-//! 2 the command or the pipeline is wrong.
+//! 2 the command or the pipeline is wrong, 130 and 143 it was interrupted by SIGINT or SIGTERM.
 
 mod args;
 mod discover;
 mod explain;
 mod init;
+mod interrupt;
 mod list;
 mod logs;
 mod print;
@@ -18,6 +19,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
@@ -31,6 +33,9 @@ use args::{Cli, Command};
 const WRONG: u8 = 2;
 /// The exit code for work that failed.
 const FAILED: u8 = 1;
+
+/// How long threads that block may hold up the end of the process.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Runs dxt with the arguments of a process, its own name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -49,7 +54,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return fail(&Error::new(ErrorKind::Pipeline, "the runtime cannot be started").with_source(e)),
     };
-    match runtime.block_on(dispatch(cli)) {
+    let ended = runtime.block_on(dispatch(cli));
+    // What still blocks a thread has been given up, as a wait for the lock of a SQLite file: nobody waits for it.
+    runtime.shutdown_timeout(LAST);
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error),
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::csv::WriterBuilder;
@@ -13,11 +14,12 @@ use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as
 use datafusion::arrow::util::display::FormatOptions;
 use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::execute_stream;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
 use super::args::{QueryArgs, RowFormat};
+use super::interrupt::Interrupt;
 use super::{FAILED, load, print};
 use crate::buffer::{self, Buffer};
 use crate::config;
@@ -25,7 +27,7 @@ use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BufferConfig, ConnectionConfig};
 use crate::plan::strict::{cast_strict, readable, readable_type};
-use crate::plan::{Engine, stream};
+use crate::plan::{Engine, named_disk, physical_plan, stream};
 
 /// What the SQL of a command may name.
 pub struct Named {
@@ -61,14 +63,26 @@ pub fn named(registry: &Registry, pipeline: Option<&Path>, given: &[String]) -> 
     Ok(Named { connections, buffer })
 }
 
+/// How long the systems may take to end an interrupted query. A reader of stdout that stands still may hold it up, too.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 pub async fn run(args: QueryArgs) -> Result<u8> {
     let registry = Registry::builtin();
     let Named { connections, buffer } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
     let here = std::env::current_dir().unwrap_or_default();
-    let engine = Arc::new(Engine::new(&registry, &connections, buffer, here)?);
+    let engine = Engine::new(&registry, &connections, buffer, here)?;
+    let engine = Arc::new(engine.with_resources(&args.resources.resources())?);
+    let interrupt = Interrupt::listen(None, Some(PATIENCE))?;
     // The command itself is right from here on: whatever fails is the query's failure.
-    let done = rows(&engine, &args).await;
+    let done = tokio::select! {
+        biased;
+        () = interrupt.cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "the query was interrupted")),
+        done = rows(&engine, &args) => done,
+    };
     engine.close().await;
+    if let Some(code) = interrupt.code() {
+        return Ok(code);
+    }
     match done {
         Ok(()) => Ok(0),
         Err(error) => {
@@ -79,14 +93,15 @@ pub async fn run(args: QueryArgs) -> Result<u8> {
 }
 
 async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
-    let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+    // Two at least: DataFusion joins by sorting only in parts.
+    let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let context = engine.context(partitions, 8192);
     let plan = stream::select_only(&context, &args.sql).await?;
-    let physical = context.state().create_physical_plan(&plan).await?;
+    let physical = physical_plan(&context, &plan).await?;
     if matches!(args.format, RowFormat::Json | RowFormat::Jsonl) {
-        unique_names(&physical.schema())?;
+        unique_names(&physical.plan.schema())?;
     }
-    let rows = in_words(execute_stream(physical, context.task_ctx())?);
+    let rows = in_words(physical.execute()?, context.runtime_env());
     let out = || std::io::BufWriter::new(std::io::stdout().lock());
     // A NULL is named, too: a program need not know the columns from elsewhere.
     let objects = JsonBuilder::new().with_explicit_nulls(true);
@@ -122,7 +137,7 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
 }
 
 /// The rows with each uuid as its text: Arrow's own writers know it as bytes.
-fn in_words(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+fn in_words(rows: SendableRecordBatchStream, runtime: Arc<RuntimeEnv>) -> SendableRecordBatchStream {
     let raw = rows.schema();
     let fields = raw.fields().iter().map(|field| {
         let data_type = readable_type(field.data_type());
@@ -131,7 +146,7 @@ fn in_words(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let words = schema.clone();
     let batches = rows.map(move |batch| {
-        let batch = batch?;
+        let batch = batch.map_err(|e| named_disk(e, &runtime))?;
         let columns = batch.columns().iter().zip(words.fields());
         let columns = columns.map(|(column, field)| readable(column, field.name())).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

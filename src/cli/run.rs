@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use super::args::{Global, LogFormat, ResultFormat, RunArgs, SelectArgs};
+use super::interrupt::Interrupt;
 use super::progress::Shown;
 use super::{FAILED, load, logs, print};
 use crate::connector::Registry;
@@ -27,6 +28,8 @@ pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
         true => Arc::new(Silent),
         false => Arc::new(Shown::new(std::io::stderr().is_terminal() && !logs_on_stderr)),
     };
+    let notice = "interrupted: what is not committed is rolled back. A second signal ends dxt at once";
+    let interrupt = Interrupt::listen((!global.quiet).then_some(notice), None)?;
     let options = RunOptions {
         action: if args.dry_run { Action::DryRun } else { action },
         threads: usize::from(args.threads),
@@ -36,6 +39,9 @@ pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
         registry,
         observer,
         buffer: None,
+        cancel: interrupt.cancel.clone(),
+        retries: args.retries,
+        resources: args.resources.resources(),
     };
     let result = runner::run(&pipeline, &options).await?;
     match args.format {
@@ -43,13 +49,31 @@ pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
         ResultFormat::Table => {
             if !global.quiet {
                 print::out(&table(&result))?;
+                repeats(&result);
             }
             for report in result.streams.iter().filter_map(|s| s.error.as_ref()) {
                 print::note(report.report.trim_end());
             }
         }
     }
-    Ok(if result.succeeded() { 0 } else { FAILED })
+    // A signal that came when all was done has interrupted nothing.
+    Ok(match result.succeeded() {
+        true => 0,
+        false => interrupt.code().unwrap_or(FAILED),
+    })
+}
+
+/// Says which streams were tried more than once, and why.
+fn repeats(result: &RunResult) {
+    for stream in result.streams.iter().filter(|s| !s.retried.is_empty()) {
+        let why: Vec<String> = stream.retried.iter().zip(1..).map(|(why, n)| format!("\n  {n}: {why}")).collect();
+        print::note(&format!(
+            "{}: {} attempts; those before the last:{}",
+            stream.stream,
+            stream.attempts,
+            why.concat()
+        ));
+    }
 }
 
 fn table(result: &RunResult) -> String {

@@ -1,6 +1,6 @@
 //! `dxt validate`: checks a pipeline; with `--connect`, plans every stream against its systems.
 
-use super::args::{Global, ResultFormat, RunArgs, ValidateArgs};
+use super::args::{Global, ResourceArgs, ResultFormat, RunArgs, ValidateArgs};
 use super::run::selectors;
 use super::{load, print};
 use crate::connector::Registry;
@@ -13,7 +13,8 @@ pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
     if args.connect {
         let select = args.select;
         let format = ResultFormat::Table;
-        let run = RunArgs { select, threads: 1, fail_fast: false, dry_run: true, format };
+        let resources = ResourceArgs { memory_limit: None, temp_dir: None };
+        let run = RunArgs { select, threads: 1, fail_fast: false, dry_run: true, retries: None, resources, format };
         return super::run::run(run, Action::DryRun, global).await;
     }
     let registry = Registry::builtin();

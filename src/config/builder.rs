@@ -7,7 +7,7 @@ use crate::connector::Registry;
 use crate::error::Result;
 use crate::model::{
     BufferConfig, ConnectionConfig, Criteria, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, LoadMode, Options,
-    Pipeline, RelationName, Source, SourceKind, Stream, Target, TargetKind,
+    Pipeline, RelationName, RetryConfig, Source, SourceKind, Stream, Target, TargetKind,
 };
 
 impl Pipeline {
@@ -113,6 +113,7 @@ impl Stream {
             fields: Vec::new(),
             extract: ExtractConfig::default(),
             load: LoadConfig::default(),
+            retry: RetryConfig::default(),
             position: None,
         }
     }
@@ -145,6 +146,12 @@ impl Stream {
     /// The same stream, written otherwise.
     pub fn with_load(mut self, load: LoadConfig) -> Self {
         self.load = load;
+        self
+    }
+
+    /// The same stream, tried again otherwise.
+    pub fn with_retry(mut self, retry: RetryConfig) -> Self {
+        self.retry = retry;
         self
     }
 }

@@ -1,6 +1,7 @@
 //! The raw form of a file: each key read and checked by itself, nothing merged yet.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::connection::RawConnection;
 use super::decode_end::RawEnd;
@@ -40,6 +41,7 @@ pub(super) struct RawFile {
     pub buffer: RawBuffer,
     pub extract: RawExtract,
     pub load: RawLoad,
+    pub retry: RawRetry,
     pub streams: Given<Vec<RawStream>>,
 }
 
@@ -72,6 +74,12 @@ pub(super) struct RawLoad {
     pub options: Given<Options>,
 }
 
+#[derive(Debug, Default, Clone)]
+pub(super) struct RawRetry {
+    pub retries: Given<usize>,
+    pub wait: Given<Duration>,
+}
+
 #[derive(Debug)]
 pub(super) struct RawStream {
     pub mark: Mark,
@@ -84,6 +92,7 @@ pub(super) struct RawStream {
     pub fields: Given<Vec<Option<RawField>>>,
     pub extract: RawExtract,
     pub load: RawLoad,
+    pub retry: RawRetry,
 }
 
 /// Which of the two files is read.
@@ -93,12 +102,37 @@ pub(super) enum Role {
     Project,
 }
 
-const PROJECT_KEYS: [&str; 9] =
-    ["version", "name", "description", "connections", "source", "target", "buffer", "extract", "load"];
-const PIPELINE_KEYS: [&str; 10] =
-    ["version", "name", "description", "connections", "source", "target", "buffer", "extract", "load", "streams"];
-const STREAM_KEYS: [&str; 9] =
-    ["id", "description", "tags", "source", "target", "criteria", "fields", "extract", "load"];
+const PROJECT_KEYS: [&str; 11] = [
+    "version",
+    "name",
+    "description",
+    "connections",
+    "source",
+    "target",
+    "buffer",
+    "extract",
+    "load",
+    "retries",
+    "retry_wait",
+];
+const PIPELINE_KEYS: [&str; 12] = [
+    "version",
+    "name",
+    "description",
+    "connections",
+    "source",
+    "target",
+    "buffer",
+    "extract",
+    "load",
+    "retries",
+    "retry_wait",
+    "streams",
+];
+const STREAM_KEYS: [&str; 11] =
+    ["id", "description", "tags", "source", "target", "criteria", "fields", "extract", "load", "retries", "retry_wait"];
+/// Attempts after the first at most.
+const RETRY_LIMIT: i128 = 100;
 /// Rows per batch at most: past this a batch alone would not fit into memory.
 const BATCH_LIMIT: i128 = 1 << 24;
 /// Parts read at once at most; each is a connection of its own.
@@ -128,6 +162,7 @@ impl RawFile {
             buffer: RawBuffer::decode(&fields, &mut cx.findings),
             extract: RawExtract::decode(&fields, &mut cx.findings),
             load: RawLoad::decode(&fields, &mut cx.findings),
+            retry: RawRetry::decode(&fields, &mut cx.findings),
             streams: if role == Role::Pipeline { streams(&fields, cx) } else { Given::Absent },
         })
     }
@@ -303,6 +338,13 @@ impl RawLoad {
     }
 }
 
+impl RawRetry {
+    fn decode(parent: &Fields<'_>, findings: &mut Findings) -> Self {
+        let retries = count(parent.number("retries", 0, RETRY_LIMIT, findings));
+        Self { retries, wait: parent.duration("retry_wait", findings) }
+    }
+}
+
 impl RawStream {
     fn decode(node: &Node, cx: &mut Cx<'_>) -> Option<Self> {
         let fields = Fields::open(node, "a stream", &STREAM_KEYS, &mut cx.findings)?;
@@ -322,6 +364,7 @@ impl RawStream {
             fields: fields.get("fields", |node| decode_field::list(node, &mut cx.findings)),
             extract: RawExtract::decode(&fields, &mut cx.findings),
             load: RawLoad::decode(&fields, &mut cx.findings),
+            retry: RawRetry::decode(&fields, &mut cx.findings),
         })
     }
 }

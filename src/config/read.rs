@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::findings::{Findings, Mark};
 use super::node::{Core, Entry, Node, Value};
-use crate::model::{Lookback, Options, nearest};
+use crate::model::{Lookback, Options, nearest, parse_duration};
 
 /// What a file says of one key.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +191,17 @@ impl<'a> Fields<'a> {
             parsed.or_else(|| wrong(node, key, "a duration or a whole number", hint, findings))
         })
     }
+
+    /// `500ms`, `90s`, `15m`, `1h`: a time to wait.
+    pub fn duration(&self, key: &str, findings: &mut Findings) -> Given<Duration> {
+        self.get(key, |node| {
+            let parsed = match &node.value {
+                Value::Scalar(scalar) => parse_duration(&scalar.text),
+                _ => None,
+            };
+            parsed.or_else(|| wrong(node, key, "a duration", "write 500ms, 1s, 90s, 15m or 1h", findings))
+        })
+    }
 }
 
 fn wrong<T>(node: &Node, key: &str, what: &str, hint: &str, findings: &mut Findings) -> Option<T> {
@@ -245,20 +256,10 @@ pub(super) fn shown(key: &str) -> String {
 }
 
 fn lookback(text: &str) -> Option<Lookback> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let count: u64 = text[..unit_at].parse().ok()?;
-    let seconds = match &text[unit_at..] {
-        "" => return Some(Lookback::Count(count)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return None,
-    };
-    // Past 10000 years no timestamp can go back; a greater number would overflow where it is subtracted.
-    let total = count.checked_mul(seconds).filter(|s| *s <= 10_000 * 366 * 86_400)?;
-    Some(Lookback::Duration(Duration::from_secs(total)))
+    match text.bytes().all(|b| b.is_ascii_digit()) {
+        true => text.parse().ok().map(Lookback::Count),
+        false => parse_duration(text).map(Lookback::Duration),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::check;
 use super::connection::RawConnection;
-use super::decode::{Cx, RawBuffer, RawExtract, RawFile, RawLoad, RawStream};
+use super::decode::{Cx, RawBuffer, RawExtract, RawFile, RawLoad, RawRetry, RawStream};
 use super::decode_end::{RawConnectionRef, RawEnd};
 use super::decode_field::RawField;
 use super::findings::Mark;
@@ -14,7 +14,8 @@ use super::places::{ConnectionPlaces, Places, StreamPlaces};
 use super::read::Given;
 use super::resolve_end;
 use crate::model::{
-    BufferConfig, ConnectionConfig, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, Options, Pipeline, Stream,
+    BufferConfig, ConnectionConfig, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, Options, Pipeline, RetryConfig,
+    Stream,
 };
 
 /// The connections of a load: those of the files, then those that stand within streams.
@@ -98,6 +99,7 @@ struct Defaults {
     target: RawEnd,
     extract: RawExtract,
     load: RawLoad,
+    retry: RawRetry,
 }
 
 /// The whole pipeline with all defaults merged, and where its parts stand. Where findings were made the pipeline has
@@ -109,7 +111,8 @@ pub(super) fn pipeline(
     cx: &mut Cx<'_>,
 ) -> (Pipeline, Places) {
     let mut places = Places { pipeline: Some(own.mark), name: own.name.mark(), ..Places::default() };
-    let mut defaults = Defaults { source: own.source, target: own.target, extract: own.extract, load: own.load };
+    let mut defaults =
+        Defaults { source: own.source, target: own.target, extract: own.extract, load: own.load, retry: own.retry };
     let (mut shared, mut shared_buffer) = (Vec::new(), RawBuffer::default());
     if let Some(project) = project {
         defaults = Defaults {
@@ -117,6 +120,7 @@ pub(super) fn pipeline(
             target: defaults.target.over(&project.target),
             extract: extract_over(defaults.extract, &project.extract),
             load: load_over(defaults.load, &project.load),
+            retry: retry_over(defaults.retry, &project.retry),
         };
         places.connections_broken |= project.connections.is_broken();
         (shared, shared_buffer) = (project.connections.value().unwrap_or_default(), project.buffer);
@@ -195,6 +199,11 @@ fn load_over(own: RawLoad, default: &RawLoad) -> RawLoad {
     }
 }
 
+fn retry_over(own: RawRetry, default: &RawRetry) -> RawRetry {
+    let default = default.clone();
+    RawRetry { retries: own.retries.or(default.retries), wait: own.wait.or(default.wait) }
+}
+
 /// Options merge by name; `null` takes a default's option away.
 pub(super) fn options_over(own: Given<Options>, default: &Given<Options>) -> Given<Options> {
     match (own, default) {
@@ -229,6 +238,12 @@ fn stream(
     let fields = fields(raw.fields, &mut places);
     let extract = extract(raw.extract, defaults, &mut places);
     let load = load(raw.load, defaults, &mut places);
+    let retry = retry_over(raw.retry, &defaults.retry);
+    let usual = RetryConfig::default();
+    let retry = RetryConfig {
+        retries: retry.retries.value().and_then(|n| u32::try_from(n).ok()).unwrap_or(usual.retries),
+        wait: retry.wait.value().unwrap_or(usual.wait),
+    };
     let stream = Stream {
         id,
         description: raw.description.value(),
@@ -239,6 +254,7 @@ fn stream(
         fields,
         extract,
         load,
+        retry,
         position: Some(cx.findings.position(raw.mark)),
     };
     (stream, places)

@@ -6,6 +6,7 @@
 mod arrow;
 mod connection;
 mod dtype;
+mod duration;
 mod field;
 mod name;
 mod options;
@@ -17,13 +18,14 @@ mod uuid;
 pub use arrow::{UTC, is_uuid};
 pub use connection::{ConnectionConfig, Secret};
 pub use dtype::{DxtType, TypeName};
+pub use duration::parse_duration;
 pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
 pub use name::RelationName;
 pub(crate) use options::nearest;
 pub use options::{OptionReader, Options};
 pub use pipeline::{
     BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, Lookback,
-    OnDuplicate, Pipeline, Source, SourceKind, Stream, Target, TargetKind,
+    OnDuplicate, Pipeline, RetryConfig, Source, SourceKind, Stream, Target, TargetKind,
 };
 pub use schema::{DxtField, DxtSchema, NativeType};
 pub use uuid::{UUID_BYTES, parse_uuid, uuid_text};

@@ -53,6 +53,8 @@ pub struct Stream {
     pub extract: ExtractConfig,
     /// How to write.
     pub load: LoadConfig,
+    /// How often it is tried again.
+    pub retry: RetryConfig,
     /// Where the stream stands in its file, for errors.
     pub position: Option<Position>,
 }
@@ -212,6 +214,22 @@ impl Default for LoadConfig {
             batch_size: None,
             options: Options::new(),
         }
+    }
+}
+
+/// How often a stream is tried again after an error that may be gone a little later, and how long it waits before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// Attempts after the first one, of the whole stream together.
+    pub retries: u32,
+    /// The longest wait before the second attempt. It doubles with each one, up to a minute; how much of it is waited is
+    /// drawn by chance, so that streams which failed together do not come back together.
+    pub wait: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { retries: 2, wait: Duration::from_secs(1) }
     }
 }
 

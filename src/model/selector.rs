@@ -216,6 +216,7 @@ mod tests {
                 fields: Vec::new(),
                 extract: Default::default(),
                 load: Default::default(),
+                retry: Default::default(),
                 position: None,
             }
         };

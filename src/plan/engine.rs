@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::catalog;
 use super::filter::BoundFilters;
+use super::memory::{self, Resources};
 use super::relay::Relays;
 use super::uuids::UuidSql;
 use crate::buffer::Buffer;
@@ -22,6 +24,8 @@ pub struct Engine {
     connectors: BTreeMap<String, Arc<dyn Connector>>,
     buffer: Option<Arc<dyn Buffer>>,
     base_dir: PathBuf,
+    /// One for all contexts: the memory limit is that of the process.
+    runtime: Arc<RuntimeEnv>,
 }
 
 impl Engine {
@@ -39,7 +43,17 @@ impl Engine {
         for config in connections {
             connectors.insert(config.name.clone(), registry.connect(config)?);
         }
-        Ok(Self { connectors, buffer, base_dir: base_dir.into() })
+        let runtime = Resources::default().runtime()?;
+        Ok(Self { connectors, buffer, base_dir: base_dir.into(), runtime })
+    }
+
+    /// The same engine with other bounds of memory.
+    ///
+    /// # Errors
+    /// Configuration: the limit is too small, or the folder for temporary files cannot be used.
+    pub fn with_resources(mut self, resources: &Resources) -> Result<Self> {
+        self.runtime = resources.runtime()?;
+        Ok(self)
     }
 
     /// All connectors in the order of their names.
@@ -84,6 +98,7 @@ impl Engine {
     /// A context whose SQL finds every connection, buffer and path. `partitions`: how many parts of a plan run at
     /// once; one keeps the source's order of rows.
     pub fn context(self: &Arc<Self>, partitions: usize, batch_size: usize) -> SessionContext {
+        let partitions = memory::parts(&self.runtime, partitions);
         let mut config = SessionConfig::new()
             .with_target_partitions(partitions)
             .with_batch_size(batch_size)
@@ -96,9 +111,11 @@ impl Engine {
         options.execution.parquet.schema_force_view_types = false;
         // 0.1 is a decimal here, as in every database that the SQL may have come from.
         options.sql_parser.parse_float_as_decimal = true;
+        options.execution.sort_spill_reservation_bytes = memory::sort_reservation(&self.runtime, partitions);
         options.execution.time_zone = Some("UTC".into());
         let state = SessionStateBuilder::new()
             .with_config(config)
+            .with_runtime_env(self.runtime.clone())
             // Before those of DataFusion, which come with its features.
             .with_expr_planners(vec![Arc::new(UuidSql)])
             .with_type_planner(Arc::new(UuidSql))

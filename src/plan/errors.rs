@@ -1,11 +1,9 @@
 //! DataFusion's errors as dxt's: an error of ours that has passed through a plan comes out as it went in.
 
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use datafusion::object_store;
-use datafusion::parquet::errors::ParquetError;
 
 use crate::error::{Error, ErrorKind};
+use crate::transient;
 
 impl From<Error> for DataFusionError {
     fn from(error: Error) -> Self {
@@ -28,9 +26,10 @@ impl From<DataFusionError> for Error {
                 Some("unquoted names are read in lower case: put \"Mixed Case\" into double quotes"),
             ),
             DataFusionError::Plan(_) => (ErrorKind::Schema, None),
-            DataFusionError::ResourcesExhausted(_) => {
-                (ErrorKind::Pipeline, Some("the query needs more memory than it may have: read less at once"))
-            }
+            DataFusionError::ResourcesExhausted(_) => (
+                ErrorKind::Pipeline,
+                Some("the query needs more memory than it may have: raise --memory-limit, or read less at once"),
+            ),
             _ => (ErrorKind::Pipeline, None),
         };
         // DataFusion says which of its layers failed, which says nothing to a user.
@@ -39,7 +38,7 @@ impl From<DataFusionError> for Error {
                 .iter()
                 .fold(text.as_str(), |t, prefix| t.strip_prefix(prefix).unwrap_or(t))
                 .to_string();
-        let error = Error::new(kind, message);
+        let error = Error::new(kind, message).transient(transient::is_transient(&error));
         match hint {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -49,42 +48,13 @@ impl From<DataFusionError> for Error {
 
 /// The error of ours within, however deeply it is wrapped.
 fn own(error: &DataFusionError) -> Option<&Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(at) = cause {
-        if let Some(found) = at.downcast_ref::<Error>() {
-            return Some(found);
-        }
-        // Their `source()` skips the box that an external error sits in.
-        let inner: Option<&(dyn std::error::Error + 'static)> = match at.downcast_ref::<DataFusionError>() {
-            Some(DataFusionError::External(e)) => Some(e.as_ref()),
-            Some(DataFusionError::Context(_, e)) => Some(e.as_ref()),
-            Some(DataFusionError::Diagnostic(_, e)) => Some(e.as_ref()),
-            Some(DataFusionError::Shared(e)) => Some(e.as_ref()),
-            Some(DataFusionError::ArrowError(e, _)) => Some(e.as_ref()),
-            Some(DataFusionError::ParquetError(e)) => Some(e.as_ref()),
-            Some(DataFusionError::ObjectStore(e)) => Some(e.as_ref()),
-            Some(DataFusionError::Collection(all)) => all.first().map(|e| e as _),
-            _ => None,
-        };
-        let arrow = at.downcast_ref::<ArrowError>().and_then(|e| match e {
-            ArrowError::ExternalError(e) => Some(e.as_ref() as &(dyn std::error::Error + 'static)),
-            _ => None,
-        });
-        let parquet = at.downcast_ref::<ParquetError>().and_then(|e| match e {
-            ParquetError::External(e) => Some(e.as_ref() as &(dyn std::error::Error + 'static)),
-            _ => None,
-        });
-        let store = at.downcast_ref::<object_store::Error>().and_then(|e| match e {
-            object_store::Error::Generic { source, .. } => Some(source.as_ref() as &(dyn std::error::Error + 'static)),
-            _ => None,
-        });
-        cause = inner.or(arrow).or(parquet).or(store).or_else(|| at.source());
-    }
-    None
+    transient::causes(error).find_map(|cause| cause.downcast_ref::<Error>())
 }
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::error::ArrowError;
+
     use super::*;
 
     #[test]

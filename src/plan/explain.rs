@@ -6,7 +6,7 @@ use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
 use super::sink::Watch;
-use super::{Engine, RunInfo, stream, watermark};
+use super::{Engine, RunInfo, physical_plan, stream, watermark};
 use crate::buffer::{BufferId, BufferStaging, Header};
 use crate::error::Result;
 use crate::model::{BufferFormat, Pipeline, Stream};
@@ -52,7 +52,7 @@ async fn section(
     plan: &datafusion::logical_expr::LogicalPlan,
 ) -> Result<String> {
     let optimized = context.state().optimize(plan)?;
-    let physical = context.state().create_physical_plan(plan).await?;
+    let physical = physical_plan(context, plan).await?.plan;
     let indent = |text: String| text.lines().map(|l| format!("  {l}\n")).collect::<String>();
     Ok(format!(
         "{title}, logical plan:\n{}{title}, physical plan:\n{}",

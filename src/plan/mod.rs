@@ -13,6 +13,7 @@ mod explain;
 pub(crate) mod fields;
 mod filter;
 mod floats;
+mod memory;
 pub mod primary_key;
 mod relay;
 mod rewrite;
@@ -24,6 +25,8 @@ pub mod watermark;
 
 pub use engine::Engine;
 pub use explain::explain;
+pub use memory::Resources;
+pub(crate) use memory::{named_disk, physical_plan};
 
 use chrono::{DateTime, Utc};
 

@@ -4,7 +4,9 @@
 //! seals, compares the counts, and only then commits; on any error, and when it is dropped, the load is rolled back.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
@@ -25,8 +27,10 @@ use datafusion::physical_plan::{
     PlanProperties,
 };
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::memory::named_disk;
 use crate::connector::{Load, LoadCounts, LoadSpec, Loader, Relay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::DxtSchema;
@@ -129,6 +133,8 @@ pub struct Watch {
     pub column: Option<String>,
     /// Rows that must arrive, where it is known: those of the buffer.
     pub expected_rows: Option<u64>,
+    /// Ends the load before its commit, which itself is never cut short.
+    pub cancel: CancellationToken,
 }
 
 /// A staging as a table that INSERT can name. It is for writing only.
@@ -296,8 +302,10 @@ fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Sendab
     let mut builder = RecordBatchReceiverStream::builder(input.schema(), 2);
     let sender = builder.tx();
     let read = async move {
+        let runtime = context.runtime_env();
         let mut stream = input.execute(0, context)?;
         while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|e| named_disk(e, &runtime));
             let failed = batch.is_err();
             // Nobody listens any more when the load has failed; the error, if there is one, is the last thing sent.
             if sender.send(batch).await.is_err() || failed {
@@ -318,10 +326,14 @@ async fn run(
     shape: Option<&SchemaRef>,
 ) -> Result<u64> {
     let doing = || format!("loading {}", staging.label());
-    let mut load = staging.begin().await.map_err(|e| e.context(doing()))?;
+    // What is dropped in its middle ends by itself: a wait for a lock, above all.
+    let begun = unless_cancelled(watch, Duration::ZERO, staging.begin()).await;
+    let mut load = begun.map_err(|e| e.context(doing()))?;
     match stage(&mut input, load.as_mut(), staging, watch, shape).await {
         Ok(counts) => {
-            load.commit().await.map_err(|e| e.context(format!("committing {}", staging.label())))?;
+            // A commit that failed may have taken place all the same: whatever its cause, it is not repeated.
+            let done = load.commit().await;
+            done.map_err(|e| e.context(format!("committing {}", staging.label())).transient(false))?;
             watch.progress.lock().committed = true;
             Ok(counts.staged)
         }
@@ -334,6 +346,27 @@ async fn run(
     }
 }
 
+/// How long a step that has begun may go on after the run was cancelled.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Does `work`, and gives it up where the run is cancelled and it does not end within `grace`.
+async fn unless_cancelled<T>(watch: &Watch, grace: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = async {
+        watch.cancel.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        biased;
+        () = late => Err(interrupted()),
+        done = work => done,
+    }
+}
+
+/// The error of what was ended by [`Watch::cancel`].
+pub(crate) fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "the run was interrupted before this was committed")
+}
+
 async fn stage(
     input: &mut SendableRecordBatchStream,
     load: &mut dyn Load,
@@ -342,7 +375,13 @@ async fn stage(
     shape: Option<&SchemaRef>,
 ) -> Result<LoadCounts> {
     let observed = watch.column.as_ref().zip(shape).and_then(|(column, schema)| schema.index_of(column).ok());
-    while let Some(batch) = input.next().await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = watch.cancel.cancelled() => return Err(interrupted()),
+            next = input.next() => next,
+        };
+        let Some(batch) = next else { break };
         let mut batch = batch.map_err(Error::from)?;
         if let Some(schema) = shape {
             batch = shaped(batch, schema)?;
@@ -358,13 +397,20 @@ async fn stage(
                 observe(&mut seen, batch.column(column))?;
             }
         }
-        load.write(batch).await.map_err(|e| e.context(format!("writing to {}", staging.label())))?;
+        unless_cancelled(watch, GRACE, load.write(batch))
+            .await
+            .map_err(|e| e.context(format!("writing to {}", staging.label())))?;
     }
-    let counts = load.seal().await.map_err(|e| e.context(format!("writing to {}", staging.label())))?;
+    let counts = unless_cancelled(watch, GRACE, load.seal())
+        .await
+        .map_err(|e| e.context(format!("writing to {}", staging.label())))?;
     let rows = watch.progress.lock().rows;
     verify(rows, watch.expected_rows, &counts).map_err(|e| e.context(format!("verifying {}", staging.label())))?;
     watch.progress.lock().counts = Some(counts);
-    Ok(counts)
+    match watch.cancel.is_cancelled() {
+        true => Err(interrupted()),
+        false => Ok(counts),
+    }
 }
 
 /// The batch under the sink's schema, its NOT NULL columns checked.

@@ -36,13 +36,25 @@ pub struct ExtractPlan {
     pub watermark: Option<Watermark>,
 }
 
+/// Rows per batch of a query at most.
+const QUERY_ROWS: usize = 8192;
+
 /// The context that a stream's plans run in. A query may run in parts at once; a plain transfer keeps the order of rows.
 pub fn context(engine: &Arc<Engine>, stream: &Stream) -> SessionContext {
-    let partitions = match stream.source.kind {
-        SourceKind::Query(_) => std::thread::available_parallelism().map_or(1, usize::from),
-        _ => 1,
-    };
-    engine.context(partitions, stream.extract.batch_size)
+    match stream.source.kind {
+        SourceKind::Query(_) => {
+            // Two at least: DataFusion joins by sorting only in parts.
+            let parts = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+            // Sorts and joins hold many batches at once: those of a plain transfer are too long for them.
+            engine.context(parts, stream.extract.batch_size.min(QUERY_ROWS))
+        }
+        _ => plain_context(engine, stream),
+    }
+}
+
+/// A context that keeps the order of rows.
+pub fn plain_context(engine: &Arc<Engine>, stream: &Stream) -> SessionContext {
+    engine.context(1, stream.extract.batch_size)
 }
 
 /// Looks at the source and plans the extract. Reads no rows of the source; asks the target for its watermark.

@@ -1,6 +1,14 @@
 //! Runs pipelines: one stream after the other or several at once, each extract → buffer → load, and says what it did.
+//!
+//! A run that is cancelled ([`RunOptions::cancel`]) starts no further stream, and rolls back what those that run have not
+//! committed. A commit that has begun is waited for. A buffer that was committed stays, and `dxt load` goes on from it.
+//!
+//! What fails for a reason that may be gone a little later ([`crate::Error::is_transient`]) is tried again: from the
+//! committed buffer where there is one, else from the start. A commit is never repeated, whatever became of it, and nothing
+//! that comes after one.
 
 mod result;
+mod retry;
 mod stream;
 
 use std::sync::Arc;
@@ -8,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use crate::buffer::{self, Buffer};
 use crate::config;
@@ -16,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::selector::{self, Selector};
 use crate::model::{BufferFormat, Pipeline};
 use crate::plan::sink::Progress;
-use crate::plan::{Engine, RunInfo};
+use crate::plan::{Engine, Resources, RunInfo};
 
 pub use result::{ErrorReport, RunResult, Status, StreamResult};
 
@@ -89,6 +98,12 @@ pub struct RunOptions {
     pub observer: Arc<dyn Observer>,
     /// The buffer in the place of the pipeline's own: for buffers that live longer than a run, or of another kind.
     pub buffer: Option<Arc<dyn Buffer>>,
+    /// Ends the run when it is cancelled, by a signal for example: soon, and with nothing half done.
+    pub cancel: CancellationToken,
+    /// Attempts after the first, in the place of what the pipeline says.
+    pub retries: Option<u32>,
+    /// The memory that the run may take, and where it spills.
+    pub resources: Resources,
 }
 
 impl Default for RunOptions {
@@ -102,6 +117,9 @@ impl Default for RunOptions {
             registry: Registry::builtin(),
             observer: Arc::new(Silent),
             buffer: None,
+            cancel: CancellationToken::new(),
+            retries: None,
+            resources: Resources::default(),
         }
     }
 }
@@ -132,7 +150,8 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: none}`");
         return Err(error.with_hint("extract and load need a buffer between them: use `dxt run`, or another format"));
     }
-    let engine = Engine::new(&options.registry, &pipeline.connections, buffer.clone(), &pipeline.base_dir)?;
+    let engine = Engine::new(&options.registry, &pipeline.connections, buffer.clone(), &pipeline.base_dir)?
+        .with_resources(&options.resources)?;
     let info = RunInfo::new(&pipeline.name);
     let run = Run { pipeline, options, engine: Arc::new(engine), buffer, info };
     let started = Instant::now();
@@ -142,7 +161,8 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
             let (run, failed) = (&run, &failed);
             async move {
                 let item = &pipeline.streams[index];
-                if options.fail_fast && failed.load(Ordering::Relaxed) {
+                let failed_before = options.fail_fast && failed.load(Ordering::Relaxed);
+                if failed_before || options.cancel.is_cancelled() {
                     return (index, StreamResult::skipped(&item.id));
                 }
                 let result = stream::run(run, item).await;

@@ -13,7 +13,9 @@ pub enum Status {
     Succeeded,
     /// It failed; the target is as it was.
     Failed,
-    /// It was not started, because another had failed.
+    /// The run was interrupted before it was committed; the target is as it was.
+    Interrupted,
+    /// It was not started, because another had failed or the run was interrupted.
     Skipped,
     /// It was planned only.
     Planned,
@@ -25,6 +27,7 @@ impl Status {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
             Self::Skipped => "skipped",
             Self::Planned => "planned",
         }
@@ -89,6 +92,12 @@ pub struct StreamResult {
     pub watermark_from: Option<String>,
     /// The greatest value that was extracted.
     pub watermark_to: Option<String>,
+    /// How often it was tried; 0 where it was not started.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Why each attempt but the last one failed, in their order.
+    #[serde(default)]
+    pub retried: Vec<String>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
@@ -111,12 +120,20 @@ impl StreamResult {
             load_seconds: 0.0,
             watermark_from: None,
             watermark_to: None,
+            attempts: 1,
+            retried: Vec::new(),
             error: None,
         }
     }
 
     pub(super) fn skipped(stream: &str) -> Self {
-        Self::new(stream, Status::Skipped)
+        Self { attempts: 0, ..Self::new(stream, Status::Skipped) }
+    }
+
+    /// What is left of it where the stream begins anew.
+    pub(super) fn renewed(&self) -> Self {
+        let (attempts, retried) = (self.attempts, self.retried.clone());
+        Self { attempts, retried, ..Self::new(&self.stream, Status::Succeeded) }
     }
 }
 

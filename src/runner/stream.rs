@@ -1,22 +1,23 @@
 //! One stream: plan, extract, load, clean up.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 use tracing::Instrument;
 
-use super::{Action, Phase, Run, Status, StreamResult};
+use super::{Action, Phase, Run, Status, StreamResult, retry};
 use crate::buffer::{Buffer, BufferId, BufferStaging, Committed, Header};
 use crate::connector::Loader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ExtractMode, Stream};
-use crate::plan::sink::{Observed, Watch};
+use crate::plan::sink::{Observed, Watch, interrupted};
 use crate::plan::stream::{self as plans, ExtractPlan, LoadPlan};
-use crate::plan::watermark;
+use crate::plan::{physical_plan, watermark};
 
 /// Runs a stream; its error, a panic included, is in the result.
 pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
@@ -28,8 +29,8 @@ pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
         phase = tracing::field::Empty
     );
     let mut result = StreamResult::new(&stream.id, Status::Succeeded);
-    let work = Work { run, stream };
-    let all = work.all(&mut result).instrument(span.clone());
+    let work = Work { run, stream, committed: AtomicBool::new(false) };
+    let all = work.attempts(&mut result).instrument(span.clone());
     let ended = match std::panic::AssertUnwindSafe(all).catch_unwind().await {
         Ok(ended) => ended,
         Err(_) => Err(Error::new(ErrorKind::Pipeline, "a bug in dxt: the stream's task panicked")
@@ -46,8 +47,9 @@ pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
         ),
         Err(error) => {
             let error = error.context(format!("stream {}", stream.id));
+            let interrupted = error.kind() == ErrorKind::Interrupted;
             tracing::error!(kind = error.kind().as_str(), error = %error, hint = error.hint(), "stream failed");
-            result.status = Status::Failed;
+            result.status = if interrupted { Status::Interrupted } else { Status::Failed };
             result.error = Some((&error).into());
         }
     }
@@ -57,9 +59,39 @@ pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
 struct Work<'a> {
     run: &'a Run<'a>,
     stream: &'a Stream,
+    /// Whether something of it is committed, its buffer or its load: from then on it does not begin anew.
+    committed: AtomicBool,
 }
 
 impl Work<'_> {
+    /// All of it, again where it failed before anything was committed and a repeat may help.
+    async fn attempts(&self, result: &mut StreamResult) -> Result<()> {
+        loop {
+            match self.all(result).await {
+                Err(error) if !self.committed.load(Ordering::Relaxed) => {
+                    self.another(result, error).await?;
+                    *result = result.renewed();
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn another(&self, result: &mut StreamResult, error: Error) -> Result<()> {
+        let mut config = self.stream.retry;
+        config.retries = self.run.options.retries.unwrap_or(config.retries);
+        retry::another(&config, &self.run.options.cancel, result, error).await
+    }
+
+    /// Does what commits nothing; where the run is cancelled it is dropped at once.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.run.options.cancel.cancelled() => Err(interrupted()),
+            done = work => done,
+        }
+    }
+
     async fn all(&self, result: &mut StreamResult) -> Result<()> {
         match (self.run.options.action, &self.run.buffer) {
             (Action::Load, Some(buffer)) => self.load_only(buffer, result).await,
@@ -70,8 +102,12 @@ impl Work<'_> {
 
     async fn both(&self, buffer: Option<&Arc<dyn Buffer>>, result: &mut StreamResult) -> Result<()> {
         let context = plans::context(&self.run.engine, self.stream);
-        let loader = self.loader().await?;
-        let extract = self.plan_extract(&context, Some(loader.as_ref()), result).await?;
+        let planned = async {
+            let loader = self.loader().await?;
+            let extract = self.plan_extract(&context, Some(loader.as_ref()), result).await?;
+            Ok((loader, extract))
+        };
+        let (loader, extract) = self.unless_cancelled(planned).await?;
         // The load is planned before a row moves: a target that does not fit is found now.
         let from = extract.watermark.as_ref().map(|w| w.from.clone());
         let load = plans::load(self.stream, loader, &extract.schema, from, &self.run.info)?;
@@ -90,18 +126,21 @@ impl Work<'_> {
             return Ok(());
         };
         let committed = self.extract(&context, buffer, extract, result).await?;
-        let loaded = self.load_committed(&context, buffer, &load, &committed, result).await;
+        let loaded = self.load_committed(buffer, &load, &committed, result).await;
         self.clean_up(buffer, &committed, loaded).await
     }
 
     async fn extract_only(&self, buffer: &Arc<dyn Buffer>, result: &mut StreamResult) -> Result<()> {
         let context = plans::context(&self.run.engine, self.stream);
         // Only an incremental extract needs the target.
-        let loader = match self.stream.extract.mode {
-            ExtractMode::Incremental => Some(self.run.engine.loader(self.stream).await?),
-            ExtractMode::Full => None,
+        let planned = async {
+            let loader = match self.stream.extract.mode {
+                ExtractMode::Incremental => Some(self.run.engine.loader(self.stream).await?),
+                ExtractMode::Full => None,
+            };
+            self.plan_extract(&context, loader.as_deref(), result).await
         };
-        let extract = self.plan_extract(&context, loader.as_deref(), result).await?;
+        let extract = self.unless_cancelled(planned).await?;
         self.extract(&context, buffer, extract, result).await.map(|_| ())
     }
 
@@ -119,8 +158,7 @@ impl Work<'_> {
         };
         let header = &committed.manifest.header;
         plans::check_unchanged(self.stream, &header.schema)?;
-        let context = plans::context(&self.run.engine, self.stream);
-        let loader = self.loader().await?;
+        let loader = self.unless_cancelled(self.loader()).await?;
         let from = match (header.incremental, &header.watermark_from) {
             (false, _) => None,
             (true, None) => Some(None),
@@ -130,7 +168,7 @@ impl Work<'_> {
         result.rows_buffered = committed.manifest.rows;
         result.bytes = committed.manifest.bytes;
         let load = plans::load(self.stream, loader, &header.schema, from, &self.run.info)?;
-        let loaded = self.load_committed(&context, buffer, &load, &committed, result).await;
+        let loaded = self.load_committed(buffer, &load, &committed, result).await;
         self.clean_up(buffer, &committed, loaded).await
     }
 
@@ -177,7 +215,7 @@ impl Work<'_> {
             watermark_from: result.watermark_from.clone(),
             ..Header::new(plan.schema, plan.source)
         };
-        let watch = Watch { column: plan.watermark.map(|w| w.field), ..Watch::default() };
+        let watch = Watch { column: plan.watermark.map(|w| w.field), ..self.watch() };
         let staging = Arc::new(BufferStaging::new(buffer.clone(), id.clone(), header));
         let insert = plans::insert(plan.select, staging, watch.clone())?;
         let started = Instant::now();
@@ -200,15 +238,29 @@ impl Work<'_> {
 
     async fn load_committed(
         &self,
-        context: &SessionContext,
         buffer: &Arc<dyn Buffer>,
         load: &LoadPlan,
         committed: &Committed,
         result: &mut StreamResult,
     ) -> Result<()> {
-        let table = buffer.read(committed).await?;
-        let scan = plans::scan_buffer(&committed.id.pipeline, &committed.id.stream, table)?;
-        self.load(context, load, scan, None, Some(committed.manifest.rows), result).await.map(|_| ())
+        self.committed.store(true, Ordering::Relaxed);
+        // A query runs in parts; what it put in order is to stay so.
+        let context = &plans::plain_context(&self.run.engine, self.stream);
+        loop {
+            let loaded = async {
+                let table = buffer.read(committed).await?;
+                let scan = plans::scan_buffer(&committed.id.pipeline, &committed.id.stream, table)?;
+                self.load(context, load, scan, None, Some(committed.manifest.rows), result).await
+            };
+            match loaded.await {
+                Ok(_) => return Ok(()),
+                Err(error) => self.another(result, error).await?,
+            }
+        }
+    }
+
+    fn watch(&self) -> Watch {
+        Watch { cancel: self.run.options.cancel.clone(), ..Watch::default() }
     }
 
     async fn load(
@@ -220,7 +272,7 @@ impl Work<'_> {
         expected_rows: Option<u64>,
         result: &mut StreamResult,
     ) -> Result<Observed> {
-        let watch = Watch { column, expected_rows, ..Watch::default() };
+        let watch = Watch { column, expected_rows, ..self.watch() };
         let insert = load.insert(input, watch.clone())?;
         let started = Instant::now();
         let ended = self.execute(context, &insert, Phase::Load, &watch, expected_rows).await;
@@ -249,11 +301,13 @@ impl Work<'_> {
     ) -> Result<()> {
         tracing::Span::current().record("phase", phase.as_str());
         self.run.options.observer.phase(&self.stream.id, phase, &watch.progress, total);
-        let physical = context.state().create_physical_plan(plan).await?;
-        let mut rows = execute_stream(physical, context.task_ctx())?;
+        let planned = async { Ok(physical_plan(context, plan).await?) };
+        let physical = self.unless_cancelled(planned).await?;
+        let mut rows = physical.execute()?;
         while let Some(batch) = rows.next().await {
             batch?;
         }
+        self.committed.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -54,10 +54,12 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
     assert_eq!(
         keys,
         [
+            "attempts",
             "bytes",
             "error",
             "extract_seconds",
             "load_seconds",
+            "retried",
             "rows_buffered",
             "rows_deleted",
             "rows_dropped",
@@ -69,7 +71,7 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
             "status",
             "stream",
             "watermark_from",
-            "watermark_to"
+            "watermark_to",
         ]
     );
 }

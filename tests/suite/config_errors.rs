@@ -522,7 +522,7 @@ streams:
 <yaml>:46:45: stream look: upsert key m is not a field of the stream … that is the target's name of the field: write n
 <yaml>:50:73: stream again: lookback with load mode append would load rows twice … write `load: {mode: upsert, upsert_keys: […]}`, or remove lookback
 <yaml>:54:18: stream keyless: load mode upsert needs upsert_keys … add `upsert_keys: [id]` with the fields that name a row
-<yaml>:55:5: a stream must be a map, not 5 … known keys: id, description, tags, source, target, criteria, fields, extract, load";
+<yaml>:55:5: a stream must be a map, not 5 … known keys: id, description, tags, source, target, criteria, fields, extract, load, retries, retry_wait";
     assert_eq!(faults(text), expected);
     assert_eq!(parse_with(text, &[]).unwrap_err().report(), format!("{expected}\n"));
 }
@@ -695,7 +695,7 @@ fn what_is_no_pipeline_at_all() {
     assert_eq!(faults(""), "<yaml>:1:1: the file is empty … `dxt init` writes a project to begin with");
     assert_eq!(
         faults("[1]"),
-        "<yaml>:1:1: a pipeline must be a map, not a list … known keys: version, name, description, connections, source, target, buffer, extract, load, streams"
+        "<yaml>:1:1: a pipeline must be a map, not a list … known keys: version, name, description, connections, source, target, buffer, extract, load, retries, retry_wait, streams"
     );
     assert_eq!(
         faults("name: p\nstreams: []"),

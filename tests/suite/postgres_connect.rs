@@ -1,21 +1,16 @@
 //! PostgreSQL: the way to the server, right and wrong, and servers that fall silent.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::support::{Kind, Project, Ran, System, env, psql};
+use crate::support::{Fault, Kind, Project, Ran, System, env, port, proxy, psql};
 
 const PASSWORD: &str = "dxt-test-secret";
-
-fn port() -> String {
-    env("DXT_TEST_PG_URL").rsplit(':').next().unwrap().split('/').next().unwrap().to_string()
-}
 
 /// Asks by dxt whether the session is encrypted, what it is called and what its zone is.
 fn ask(project: &Project, url: &str, vars: &[(&str, &str)]) -> Ran {
     let yaml = format!(
-        "version: 1\nname: p\nconnections: {{sys: '{url}', out: {{type: file, path: .}}}}\nstreams:\n  - id: s\n    source: {{connection: sys, type: sql, \
+        "version: 1\nname: p\nretries: 0\nconnections: {{sys: '{url}', out: {{type: file, path: .}}}}\nstreams:\n  - id: s\n    source: {{connection: sys, type: sql, \
          sql: \"SELECT ssl, application_name AS app, current_setting('TimeZone') AS zone FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE pid = pg_backend_pid()\"}}\n    \
          target: {{connection: out, value: x.csv}}\n    load: {{mode: replace}}\n"
     );
@@ -38,75 +33,6 @@ fn refused(url: &str, vars: &[(&str, &str)], says: &str, hint: &str) {
     assert!(error["message"].as_str().unwrap().contains(says), "{url}: {error}");
     assert!(error["hint"].as_str().unwrap().contains(hint), "{url}: {error}");
     assert!(!ran.out.contains(PASSWORD) && !ran.err.contains(PASSWORD), "{}{}", ran.out, ran.err);
-}
-
-/// What a proxy does with a connection.
-#[derive(Clone, Copy)]
-enum Fault {
-    None,
-    /// Says that there is no TLS.
-    NoTls,
-    /// Lets no more bytes through from the server.
-    StallDown(usize),
-    /// Lets no more bytes through to the server.
-    StallUp(usize),
-    /// Breaks off after so many bytes from the server.
-    Drop(usize),
-}
-
-/// Passes connections at `address` on to the server, and gives the port.
-fn proxy(address: &str, fault: Fault) -> u16 {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let own = listener.local_addr().unwrap().port();
-    let server = format!("127.0.0.1:{}", port());
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let (client, server) = (client.unwrap(), server.clone());
-            std::thread::spawn(move || pass(client, &server, fault));
-        }
-    });
-    own
-}
-
-fn pass(mut client: TcpStream, server: &str, fault: Fault) {
-    let server = TcpStream::connect(server).unwrap();
-    if matches!(fault, Fault::NoTls) {
-        let mut start = [0; 8];
-        client.read_exact(&mut start).unwrap();
-        if start == [0, 0, 0, 8, 4, 210, 22, 47] {
-            client.write_all(b"N").unwrap();
-        } else {
-            (&server).write_all(&start).unwrap();
-        }
-    }
-    let (up, down) = match fault {
-        Fault::StallUp(bytes) => (Some(bytes), None),
-        Fault::StallDown(bytes) | Fault::Drop(bytes) => (None, Some(bytes)),
-        _ => (None, None),
-    };
-    let breaks = matches!(fault, Fault::Drop(_));
-    let (client_too, server_too) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    std::thread::spawn(move || pump(client_too, server_too, up, false));
-    pump(server, client, down, breaks);
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, limit: Option<usize>, breaks: bool) {
-    let mut buffer = vec![0; 16 << 10];
-    let mut passed = 0;
-    while let Ok(read) = from.read(&mut buffer) {
-        if read == 0 || to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-        passed += read;
-        if limit.is_some_and(|limit| passed > limit) {
-            if breaks {
-                break;
-            }
-            // Open, and silent for longer than dxt may take; an end by this would be another error.
-            std::thread::sleep(Duration::from_secs(30));
-        }
-    }
-    let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
 }
 
 #[test]
@@ -210,7 +136,7 @@ fn of_several_hosts_the_first_that_will_do_is_taken() {
 /// A stream `s` of half a million rows from one connection to another; its error and how long it took.
 fn copy(system: &System, from: &str, to: &str, sql: &str) -> (Ran, Duration) {
     let yaml = format!(
-        "version: 1\nname: p\nconnections: {{a: '{from}', b: '{to}'}}\nstreams:\n  - id: s\n    source: {{connection: a, type: sql, sql: \"{sql}\"}}\n    \
+        "version: 1\nname: p\nretries: 0\nconnections: {{a: '{from}', b: '{to}'}}\nstreams:\n  - id: s\n    source: {{connection: a, type: sql, sql: \"{sql}\"}}\n    \
          target: {{connection: b, value: '{}'}}\n    load: {{mode: replace}}\n",
         system.sql_name("dst")
     );

@@ -1,13 +1,12 @@
 //! A million rows through every system, in bounded memory. Slow: `tests/run --all` includes it.
 
 use std::fs::File;
-use std::process::Command;
 use std::sync::Arc;
 
 use datafusion::arrow::array::*;
 use datafusion::parquet::arrow::ArrowWriter;
 
-use crate::support::{Kind, System, psql, sqlite3};
+use crate::support::{Kind, Measured, System, measured, psql, sqlite3};
 
 const ROWS: i64 = 1_000_000;
 
@@ -67,19 +66,13 @@ fn a_million_rows_pass_parquet_sqlite_parquet_postgres_csv_unchanged_in_400_mb()
         yaml += &format!("  - {{id: s{i}, source: {source}, target: {target}}}\n");
     }
     project.write("p.yaml", &yaml);
-    let output = Command::new("/usr/bin/env")
-        .args(["python3", "-c", "import resource,subprocess,sys\nr=subprocess.run(sys.argv[1:])\nprint('peak_kb', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\nsys.exit(r.returncode)"])
-        .args([env!("CARGO_BIN_EXE_dxt"), "run", "p.yaml", "--format", "json", "--quiet"])
-        .current_dir(project.root())
-        .output()
-        .unwrap();
-    let ran = crate::support::ran(output).exits(0);
+    let Measured { ran, peak_mb: peak } = measured(project, &["run", "p.yaml", "--format", "json", "--quiet"]);
+    let ran = ran.exits(0);
     for i in 0..steps.len() {
         assert_eq!(ran.counts(&format!("s{i}")), [ROWS as u64, ROWS as u64, 0, 0]);
     }
-    let peak: u64 = ran.err.split("peak_kb").nth(1).unwrap().trim().parse().unwrap();
-    println!("peak {} MB; {}", peak / 1024, ran.out);
-    assert!(peak < 400 * 1024, "peak {peak} kB");
+    println!("peak {peak} MB; {}", ran.out);
+    assert!(peak < 400, "peak {peak} MB");
     let sums = "SELECT count(*), sum(id), sum(amount), count(name), sum(length(name)), min(at), max(at)";
     let postgres = psql(&format!("{sums} FROM {table}"));
     let expected_amount: i64 = (0..ROWS).map(|i| i * 7 % 100_000).sum();

@@ -1,28 +1,35 @@
 //! A web server as a store: for reading, and discreet. Its errors name URLs, and a URL may hold a token or a password.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use object_store::http::HttpStore;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::time::timeout;
+
+use crate::transient::{self, Transient};
 
 /// Reads from a server without telling its URL's query and user info in errors.
 pub struct ReadOnlyServer {
     inner: HttpStore,
     secrets: Vec<String>,
+    /// How long it may say nothing: before its answer, and between two pieces of it.
+    patience: Duration,
 }
 
 impl ReadOnlyServer {
     /// `url` is the URL that the store was made with.
-    pub fn new(inner: HttpStore, url: &str) -> Self {
+    pub fn new(inner: HttpStore, url: &str, patience: Duration) -> Self {
         let mut secrets = Vec::new();
         if let Ok(url) = url::Url::parse(url) {
             secrets.extend(url.query().map(str::to_string));
@@ -30,7 +37,14 @@ impl ReadOnlyServer {
             secrets.push(url.username().to_string());
         }
         secrets.retain(|s| !s.is_empty());
-        Self { inner, secrets }
+        Self { inner, secrets, patience }
+    }
+
+    async fn answer<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        match timeout(self.patience, asked).await {
+            Ok(answer) => answer.map_err(|e| discreet(&self.secrets, e)),
+            Err(_) => Err(silent(self.patience)),
+        }
     }
 }
 
@@ -48,10 +62,39 @@ fn discreet(secrets: &[String], error: Error) -> Error {
     for secret in secrets {
         text = text.replace(secret, "***");
     }
+    let transient = transient::is_transient(&error);
     match error {
+        _ if transient => Error::Generic { store: "HTTP", source: Box::new(Transient(text)) },
         Error::NotFound { path, .. } => Error::NotFound { path, source: text.into() },
         _ => Error::Generic { store: "HTTP", source: text.into() },
     }
+}
+
+fn silent(patience: Duration) -> Error {
+    let text =
+        format!("the server has sent nothing for {} s (the connection's option `timeout`)", patience.as_secs_f64());
+    Error::Generic { store: "HTTP", source: Box::new(Transient(text)) }
+}
+
+/// The pieces of an answer. A silence of longer than `patience` is an error, and the end.
+fn patient(
+    pieces: BoxStream<'static, Result<Bytes>>,
+    secrets: Vec<String>,
+    patience: Duration,
+) -> BoxStream<'static, Result<Bytes>> {
+    let next = move |pieces: Option<BoxStream<'static, Result<Bytes>>>| {
+        let secrets = secrets.clone();
+        async move {
+            let mut pieces = pieces?;
+            match timeout(patience, pieces.next()).await {
+                Ok(Some(Ok(piece))) => Some((Ok(piece), Some(pieces))),
+                Ok(Some(Err(e))) => Some((Err(discreet(&secrets, e)), None)),
+                Ok(None) => None,
+                Err(_) => Some((Err(silent(patience)), None)),
+            }
+        }
+    };
+    futures::stream::unfold(Some(pieces), next).boxed()
 }
 
 fn read_only<T>() -> Result<T> {
@@ -73,16 +116,17 @@ impl fmt::Display for ReadOnlyServer {
 #[async_trait]
 impl ObjectStore for ReadOnlyServer {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut got = self.inner.get_opts(location, options).await.map_err(|e| discreet(&self.secrets, e))?;
+        let mut got = self.answer(self.inner.get_opts(location, options)).await?;
         if let GetResultPayload::Stream(stream) = got.payload {
-            let secrets = self.secrets.clone();
-            got.payload = GetResultPayload::Stream(stream.map_err(move |e| discreet(&secrets, e)).boxed());
+            got.payload = GetResultPayload::Stream(patient(stream, self.secrets.clone(), self.patience));
         }
         Ok(got)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await.map_err(|e| discreet(&self.secrets, e))
+        // Each by `get_opts`, which is patient and discreet.
+        let wanted = ranges.iter().cloned().map(|range| async move { self.get_range(location, range).await });
+        futures::future::try_join_all(wanted).await
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::ObjectStoreExt;
+use object_store::{GetOptions, ObjectStoreExt};
 use zstd::stream::raw::{Decoder, Operation};
 
 use super::format::Codec;
 use super::listing::SourceFile;
-use super::store::Store;
+use super::store::{Store, StoreKind};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Bytes asked of the local disk at once.
 const READ: u64 = 1 << 20;
+/// Bytes asked of a bucket at once; two such pieces are in memory.
+const PIECE: u64 = 8 << 20;
 /// Bytes that one step of decompression gives at most.
 const STEP: usize = 256 << 10;
 
@@ -44,6 +46,18 @@ impl Input {
                     let (object, path) = (object.clone(), path.clone());
                     async move { object.get_range(&path, start..size.min(start + READ)).await }
                 })
+                .boxed()
+        } else if store.kind == StoreKind::Cloud {
+            // In pieces, each a request that has its time and is tried again by itself. All are of the object that was listed.
+            let (object, meta) = (store.object.clone(), file.meta.clone());
+            futures::stream::iter((0..meta.size).step_by(PIECE as usize))
+                .map(move |start| {
+                    let range = Some((start..meta.size.min(start + PIECE)).into());
+                    let options = GetOptions { range, if_match: meta.e_tag.clone(), ..GetOptions::default() };
+                    let (object, path) = (object.clone(), meta.location.clone());
+                    async move { object.get_opts(&path, options).await?.bytes().await }
+                })
+                .buffered(2)
                 .boxed()
         } else {
             let got = store.object.get(&file.meta.location).await;

@@ -20,6 +20,7 @@ use futures::StreamExt;
 
 use super::exec::external;
 use crate::error::{Error, ErrorKind};
+use crate::transient::is_disk_full;
 
 /// Lets everything through, both ways, and names the files in errors: DataFusion's readers do not.
 #[derive(Debug)]
@@ -136,9 +137,11 @@ impl ExecutionPlan for LabelledExec {
 }
 
 fn named(label: &str, error: DataFusionError) -> DataFusionError {
+    let memory = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) || is_disk_full(&error);
     match error {
-        // An error of memory or of a cancelled run is not one of the files.
-        DataFusionError::ResourcesExhausted(_) | DataFusionError::External(_) => error,
+        // An error of memory (a sort may stand below) or of a cancelled run is not one of the files.
+        error if memory => error,
+        DataFusionError::External(_) => error,
         other => external(
             Error::new(ErrorKind::Extractor, format!("reading {label}: {other}"))
                 .with_source(other)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path as FsPath, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -11,12 +12,12 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::{ClientConfigKey, ObjectStore};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use percent_encoding::percent_decode_str;
 
 use super::http::ReadOnlyServer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Options;
+use crate::model::{Options, parse_duration};
 
 /// What a store can do beyond reading an object by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,10 @@ impl Store {
             Failure::NotText(name) => {
                 Error::new(ErrorKind::Configuration, format!("{shown}: option {name} must be a text"))
             }
+            Failure::Duration(name) => {
+                let error = Error::new(ErrorKind::Configuration, format!("{shown}: option {name} must be a duration"));
+                error.with_hint("write 500ms, 30s or 5m")
+            }
             Failure::Store(cause) => {
                 Error::new(ErrorKind::Configuration, format!("{shown} cannot be used as a store")).with_source(cause)
             }
@@ -118,6 +123,18 @@ impl Store {
         let store = Self { object, url: unique("remote", &uuid::Uuid::now_v7().to_string()), kind, root: shown };
         Ok((store, parts.key))
     }
+}
+
+/// How long a web server may say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one answer of a web server may take in all: a week is for ever.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often one request is tried: what lasts longer than a few seconds is left to the stream's own `retries`, which are
+/// reported.
+fn retry() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 3, retry_timeout: Duration::from_secs(60) }
 }
 
 fn unique(kind: &str, id: &str) -> ObjectStoreUrl {
@@ -179,6 +196,7 @@ fn before_colon(text: &str) -> &str {
 enum Failure {
     Option(String),
     NotText(String),
+    Duration(&'static str),
     Store(object_store::Error),
 }
 
@@ -205,30 +223,46 @@ fn configs<K: FromStr>(options: &Options) -> Result<Vec<(K, String)>, Failure> {
 fn s3(url: &str, options: &Options) -> Result<Arc<dyn ObjectStore>, Failure> {
     let builder = configs::<AmazonS3ConfigKey>(options)?
         .into_iter()
-        .fold(AmazonS3Builder::from_env().with_url(url), |b, (key, value)| b.with_config(key, value));
+        .fold(AmazonS3Builder::from_env().with_url(url).with_retry(retry()), |b, (key, value)| {
+            b.with_config(key, value)
+        });
     Ok(Arc::new(builder.build()?))
 }
 
 fn gcs(url: &str, options: &Options) -> Result<Arc<dyn ObjectStore>, Failure> {
     let builder = configs::<GoogleConfigKey>(options)?
         .into_iter()
-        .fold(GoogleCloudStorageBuilder::from_env().with_url(url), |b, (key, value)| b.with_config(key, value));
+        .fold(GoogleCloudStorageBuilder::from_env().with_url(url).with_retry(retry()), |b, (key, value)| {
+            b.with_config(key, value)
+        });
     Ok(Arc::new(builder.build()?))
 }
 
 fn azure(url: &str, options: &Options) -> Result<Arc<dyn ObjectStore>, Failure> {
     let builder = configs::<AzureConfigKey>(options)?
         .into_iter()
-        .fold(MicrosoftAzureBuilder::from_env().with_url(url), |b, (key, value)| b.with_config(key, value));
+        .fold(MicrosoftAzureBuilder::from_env().with_url(url).with_retry(retry()), |b, (key, value)| {
+            b.with_config(key, value)
+        });
     Ok(Arc::new(builder.build()?))
 }
 
 fn http(url: &str, scheme: &str, options: &Options) -> Result<Arc<dyn ObjectStore>, Failure> {
     // The URL itself says that it is plain HTTP: asking for `allow_http` besides would only annoy.
-    let plain =
-        HttpBuilder::new().with_url(url).with_config(ClientConfigKey::AllowHttp, (scheme == "http").to_string());
-    let builder = configs::<ClientConfigKey>(options)?.into_iter().fold(plain, |b, (k, v)| b.with_config(k, v));
-    Ok(Arc::new(ReadOnlyServer::new(builder.build()?, url)))
+    let plain = HttpBuilder::new()
+        .with_url(url)
+        .with_retry(retry())
+        .with_config(ClientConfigKey::AllowHttp, (scheme == "http").to_string());
+    let mut configs = configs::<ClientConfigKey>(options)?;
+    // A whole answer may take as long as it is long: `timeout` is for the silence within.
+    let (given, rest): (Vec<_>, Vec<_>) = configs.drain(..).partition(|(key, _)| *key == ClientConfigKey::Timeout);
+    let patience = match given.first() {
+        Some((_, text)) => parse_duration(text).ok_or(Failure::Duration("timeout"))?,
+        None => PATIENCE,
+    };
+    let builder = rest.into_iter().fold(plain, |b, (k, v)| b.with_config(k, v));
+    let builder = builder.with_config(ClientConfigKey::Timeout, format!("{} seconds", LONGEST.as_secs()));
+    Ok(Arc::new(ReadOnlyServer::new(builder.build()?, url, patience)))
 }
 
 #[cfg(test)]

@@ -164,6 +164,11 @@ impl Session {
         Ok((session, standby, read_only))
     }
 
+    /// Whether its connection still stands, as far as is known here.
+    pub(super) fn is_open(&self) -> bool {
+        !self.guard.task.is_finished()
+    }
+
     /// Whether the database keeps text in UTF-8, so that its bytes there have the order that they have here.
     pub(super) fn is_utf8(&self) -> bool {
         self.utf8

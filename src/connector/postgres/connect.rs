@@ -36,6 +36,7 @@ pub(super) async fn connect(settings: &Settings, kind: ErrorKind) -> Result<Sess
     let all: Vec<String> = told.iter().map(ToString::to_string).collect();
     let error =
         Error::new(ErrorKind::Connection, format!("none of {} will do: {}", settings.location(), all.join("; ")));
+    let error = error.transient(told.iter().any(Error::is_transient));
     Err(error.with_hint(told.iter().find_map(Error::hint).unwrap_or("check hosts and ports").to_string()))
 }
 
@@ -62,8 +63,9 @@ async fn at(
         addresses = match found {
             Ok(found) => found.map(|address| Some(address.ip())).collect(),
             Err(e) => {
+                let transient = e.to_string().contains("Temporary failure");
                 let what = format!("cannot connect to {place}: the host's name is not known: {e}");
-                let error = Error::new(ErrorKind::Connection, what);
+                let error = Error::new(ErrorKind::Connection, what).transient(transient);
                 return Err(Failure::Next(error.with_hint("check the host's name")));
             }
         };
@@ -93,7 +95,8 @@ async fn at(
 fn late(settings: &Settings, place: &Place) -> Error {
     let seconds = settings.connect_timeout.as_secs();
     let what = format!("cannot connect to {place}/{}: no answer within {seconds} s", settings.database);
-    Error::new(ErrorKind::Connection, what).with_hint("check host, port and firewall, or raise connect_timeout")
+    let error = Error::new(ErrorKind::Connection, what).transient(true);
+    error.with_hint("check host, port and firewall, or raise connect_timeout")
 }
 
 /// One address: with TLS and without, as the mode has it. The session, and whether the server is a standby and read only.

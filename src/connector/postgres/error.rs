@@ -7,6 +7,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use super::codec::shorten;
 use super::config::{Place, Settings};
 use crate::error::{Error, ErrorKind};
+use crate::transient;
 
 /// An error of a statement: what was being done, what the server says, where, and the way out.
 pub(super) fn failed(kind: ErrorKind, doing: &str, error: &tokio_postgres::Error) -> Error {
@@ -22,7 +23,8 @@ pub(super) fn broken(doing: &str, why: &str) -> Error {
         true => "look at the server and the network between, and run it again; read_timeout=0 would wait for ever",
         false => "look at the server's log, and run it again",
     };
-    Error::new(ErrorKind::Connection, format!("{doing}: the connection to the server broke: {why}")).with_hint(hint)
+    let error = Error::new(ErrorKind::Connection, format!("{doing}: the connection to the server broke: {why}"));
+    error.with_hint(hint).transient(true)
 }
 
 fn from_server(kind: ErrorKind, doing: &str, said: &DbError) -> Error {
@@ -35,11 +37,25 @@ fn from_server(kind: ErrorKind, doing: &str, said: &DbError) -> Error {
         text += &format!("; at {}", long(place));
     }
     text += &format!(" (SQLSTATE {})", said.code().code());
-    let error = Error::new(kind, text);
+    let error = Error::new(kind, text).transient(is_transient(said.code()));
     match said.hint().map(str::to_string).or_else(|| way_out(said)) {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// Whether the server says that it was the moment, and not the statement, that was wrong. A lock that was waited for as
+/// long as `lock_timeout` has it is no such case: whoever holds it may hold it as long again.
+fn is_transient(code: &SqlState) -> bool {
+    let transient = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    transient.contains(code) || code.code().starts_with("08")
 }
 
 fn way_out(said: &DbError) -> Option<String> {
@@ -89,7 +105,8 @@ pub(super) fn refused(login: &Login<'_>, error: &tokio_postgres::Error) -> Error
     let new = |what: String| Error::new(ErrorKind::Connection, what);
     let location = format!("{}/{}", login.place, login.settings.database);
     if let Some(said) = error.as_db_error() {
-        return new(format!("{location} refuses the connection: {}", said.message())).with_hint(way_in(login, said));
+        let error = new(format!("{location} refuses the connection: {}", said.message()));
+        return error.with_hint(way_in(login, said)).transient(is_transient(said.code()));
     }
     if let Some(error) = causes(error).find_map(rustls_error) {
         let (what, hint) = untrusted(login, error);
@@ -114,7 +131,11 @@ pub(super) fn refused(login: &Login<'_>, error: &tokio_postgres::Error) -> Error
         _ if text.contains("authentication") => "check the user and its password",
         _ => "check host and port",
     };
-    new(format!("cannot connect to {location}: {text}")).with_hint(hint)
+    // A server that restarts has no socket for a while, and may end what it has just let in.
+    let restarts = [std::io::ErrorKind::NotFound, std::io::ErrorKind::UnexpectedEof];
+    let transient = error.is_closed()
+        || io.map(std::io::Error::kind).is_some_and(|k| transient::broken(k) || restarts.contains(&k));
+    new(format!("cannot connect to {location}: {text}")).with_hint(hint).transient(transient)
 }
 
 /// The way out of a login that the server refuses.

@@ -48,6 +48,8 @@ pub(super) struct PostgresLoad {
     buffer: BytesMut,
     counts: LoadCounts,
     sealed: bool,
+    /// Whether a step has begun and not ended, as one that is dropped in its middle.
+    within: bool,
 }
 
 impl PostgresLoad {
@@ -119,6 +121,7 @@ impl PostgresLoad {
             buffer: BytesMut::with_capacity(2 * PIECE),
             counts,
             sealed: false,
+            within: false,
         })
     }
 
@@ -366,12 +369,16 @@ async fn refuse_keys(session: &Session, sql: &str, why: &str, hint: &str) -> Res
 #[async_trait]
 impl Load for PostgresLoad {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.within = true;
         let done = self.try_write(&batch).await;
+        self.within = false;
         done.map_err(|e| self.during(e))
     }
 
     async fn seal(&mut self) -> Result<LoadCounts> {
+        self.within = true;
         let sealed = self.try_seal().await;
+        self.within = false;
         sealed.map_err(|e| self.during(e))
     }
 
@@ -387,10 +394,14 @@ impl Load for PostgresLoad {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        let Self { session, copy, .. } = *self;
+        let Self { session, copy, within, .. } = *self;
         // An open COPY fails by being dropped.
         drop(copy);
-        session.roll_back().await;
+        // A ROLLBACK would wait for the statement that runs; the end of the session cancels it.
+        match within {
+            true => drop(session),
+            false => session.roll_back().await,
+        }
         Ok(())
     }
 }

@@ -127,6 +127,12 @@ impl Snapshots {
     async fn of_run(&self, settings: &Settings, database: &str, reads: Option<&[String]>) -> Result<Arc<Snapshot>> {
         let mut taken = self.taken.lock().await;
         let taken = taken.entry(database.to_string()).or_default();
+        // One whose transaction is gone cannot be taken over: a stream that is tried again reads a later state.
+        let known = taken.len();
+        taken.retain(|snapshot| snapshot.session.as_ref().is_some_and(Session::is_open));
+        if taken.len() < known {
+            tracing::warn!(database, "the connection that held the run's snapshot was lost: a new one is taken");
+        }
         if let Some(snapshot) = taken.iter().find(|s| !self.commits.touched(s.commits, reads)) {
             return Ok(snapshot.clone());
         }

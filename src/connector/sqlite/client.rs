@@ -16,6 +16,9 @@ const URL_HINT: &str = "write sqlite:///relative.db or sqlite:////absolute.db";
 const READONLY_ROLLBACK: i32 = 776;
 const READONLY_RECOVERY: i32 = 264;
 
+/// The way out of a full disk. Whoever knows the file names it besides.
+pub const FULL: &str = "make room on the disk, or point SQLITE_TMPDIR to another";
+
 /// A configured database file. Every step opens a connection of its own.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -205,11 +208,12 @@ pub fn failed(kind: ErrorKind, doing: impl Into<String>, error: rusqlite::Error)
             (ErrorKind::Connection, Some("check the path, and the rights on the file and its folder"))
         }
         Some(ErrorCode::ReadOnly) => (kind, Some("the file, its folder or its disk is read-only")),
-        Some(ErrorCode::DiskFull) => (kind, Some("make room on the disk, or point SQLITE_TMPDIR to another")),
+        Some(ErrorCode::DiskFull) => (kind, Some(FULL)),
         _ => (kind, None),
     };
+    let busy = [Some(ErrorCode::DatabaseBusy), Some(ErrorCode::DatabaseLocked)].contains(&error.sqlite_error_code());
     let result: Result<()> = Err(error).during(kind, || doing.into());
-    let error = result.err().unwrap_or_else(|| Error::new(kind, "SQLite failed"));
+    let error = result.err().unwrap_or_else(|| Error::new(kind, "SQLite failed")).transient(busy);
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,

@@ -6,10 +6,10 @@ use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, InterruptHandle};
 
 use super::catalog::Relation;
-use super::client::{Client, blocking, failed, fill, main_table, quote};
+use super::client::{Client, FULL, blocking, failed, fill, main_table, quote};
 use super::codec::{Misfit, encode, order_key};
 use super::merge::{Merge, check_key_form};
 use super::sink::{check, ddl};
@@ -256,6 +256,7 @@ pub fn merge_of(label: &str, table: &str, spec: &LoadSpec, relation: Option<&Rel
 /// A load of a SQLite table.
 pub struct SqliteLoad {
     label: String,
+    client: Client,
     /// Taken while a step runs, and gone after one that failed: dropping it has rolled back.
     session: Option<Session>,
 }
@@ -264,24 +265,68 @@ impl SqliteLoad {
     /// Opens the transaction, and creates or empties the target within it.
     pub async fn begin(client: &Client, table: &str, label: &str, spec: &LoadSpec) -> Result<Self> {
         let (table, owned, spec) = (table.to_string(), label.to_string(), spec.clone());
-        let session = client.run(move |client| Session::begin(client, &table, &owned, spec)).await?;
-        Ok(Self { label: label.to_string(), session: Some(session) })
+        let session = client.run(move |client| Session::begin(client, &table, &owned, spec)).await;
+        match session {
+            Ok(session) => Ok(Self { label: label.to_string(), client: client.clone(), session: Some(session) }),
+            Err(error) => Err(named(client, error).await),
+        }
     }
 
+    /// A step that may be given up: dropped in its middle, it is interrupted and the load rolled back.
     async fn step<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Session) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let handle = self.session.as_ref().map(|session| session.connection.get_interrupt_handle());
+        let mut unless_done = Interrupt(handle);
+        let done = self.whole(work).await;
+        unless_done.0 = None;
+        done
+    }
+
+    /// A step that goes on to its end whatever becomes of who waits for it.
+    async fn whole<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Session) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let mut session = self.session.take().ok_or_else(|| {
             Error::new(ErrorKind::Loader, format!("{}: the load has failed or ended already", self.label))
         })?;
-        let (session, result) = blocking(move || {
+        let done = blocking(move || {
             let result = work(&mut session)?;
             Ok((session, result))
-        })
-        .await?;
+        });
+        let client = self.client.clone();
+        let (session, result) = match done.await {
+            Ok(done) => done,
+            Err(error) => return Err(named(&client, error).await),
+        };
         self.session = Some(session);
         Ok(result)
+    }
+}
+
+/// Names the file of an error of a full disk. SQLite leaves its journal there, for the next who opens the file to roll back:
+/// that is done here, as a reader could not.
+async fn named(client: &Client, error: Error) -> Error {
+    if error.hint() != Some(FULL) {
+        return error;
+    }
+    let path = client.path.display().to_string();
+    if let Err(second) = client.run(|client| client.open_write().map(drop)).await {
+        tracing::warn!(path, error = %second, "rolling back failed; whoever writes to the file next does it");
+    }
+    error.context(path)
+}
+
+/// Interrupts what runs on a connection when it is dropped with a handle.
+struct Interrupt(Option<InterruptHandle>);
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.interrupt();
+        }
     }
 }
 
@@ -296,13 +341,13 @@ impl Load for SqliteLoad {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
-        self.step(|session| session.end("COMMIT")).await
+        self.whole(|session| session.end("COMMIT")).await
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
         if self.session.is_none() {
             return Ok(());
         }
-        self.step(|session| session.end("ROLLBACK")).await
+        self.whole(|session| session.end("ROLLBACK")).await
     }
 }

@@ -2,11 +2,19 @@
 
 mod clients;
 mod data;
+mod peak;
+mod proxy;
+mod running;
 mod systems;
+mod web;
 
 pub use clients::{psql, psql_at, python, sqlite3};
 pub use data::{people, write_parquet};
+pub use peak::{Measured, measured};
+pub use proxy::{Fault, port, proxy};
+pub use running::{Running, wait_for};
 pub use systems::{Kind, System};
+pub use web::{Harm, web};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
