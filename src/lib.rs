@@ -5,7 +5,7 @@
 //! pipeline.yaml ─ config ─▶ model::Pipeline ─ plan ─▶ INSERT INTO buffer SELECT … FROM source      (extract)
 //!                                                     INSERT INTO target SELECT … FROM buffer      (load)
 //!   connector   source: Extractor, a table provider      target: Loader, whose Load is begin, write, seal, commit | abort
-//!   buffer      Parquet or memory, committed by a manifest
+//!   buffer      Parquet (on disk or in an object store) or memory, committed by a manifest, one run at a time
 //!   runner      one stream, many streams, their results
 //!   cli         the commands, and all that is printed
 //! ```
@@ -43,9 +43,10 @@ pub mod runner;
 pub mod cli;
 
 mod error;
+mod fault;
 mod transient;
 
-pub use buffer::{Buffer, BufferId, Committed, Header, Manifest, MemoryBuffer, ParquetBuffer};
+pub use buffer::{Buffer, BufferId, Committed, Fingerprint, Header, Manifest, MemoryBuffer, ParquetBuffer};
 pub use connector::{
     Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Load, LoadCounts, LoadSpec, Loader, Registry,
     TypeMapper,

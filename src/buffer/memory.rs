@@ -11,6 +11,9 @@ use datafusion::datasource::MemTable;
 use super::{Buffer, BufferId, Committed, Header, Manifest, Part};
 use crate::connector::{Load, LoadCounts};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::checksum::Sums;
+use crate::plan::sink::Progress;
+use crate::plan::watermark;
 
 #[derive(Debug, Default)]
 struct Store {
@@ -33,6 +36,7 @@ struct Writing {
     store: Shared,
     id: BufferId,
     header: Header,
+    progress: Arc<Progress>,
     batches: Vec<RecordBatch>,
 }
 
@@ -51,14 +55,19 @@ impl Load for Writing {
         Ok(())
     }
 
+    fn summed(&mut self, sums: &Sums) {
+        self.header.sums = Some(sums.clone());
+    }
+
     async fn seal(&mut self) -> Result<LoadCounts> {
         Ok(self.counts())
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
         let counts = self.counts();
-        let part = Part { file: "memory".into(), rows: counts.staged, bytes: counts.bytes };
-        let manifest = Manifest::new(self.header, vec![part]);
+        let part = Part { file: "memory".into(), rows: counts.staged, bytes: counts.bytes, checksum: String::new() };
+        let greatest = self.progress.observed().greatest.as_ref().map(watermark::text);
+        let manifest = Manifest::new(self.header, greatest, vec![part]);
         let committed = Committed { id: self.id.clone(), manifest, loaded: false };
         lock(&self.store).committed.insert(self.id, (committed, self.batches));
         Ok(())
@@ -71,16 +80,16 @@ impl Load for Writing {
 
 #[async_trait]
 impl Buffer for MemoryBuffer {
-    async fn begin(&self, id: &BufferId, header: &Header) -> Result<Box<dyn Load>> {
-        let store = self.store.clone();
-        Ok(Box::new(Writing { store, id: id.clone(), header: header.clone(), batches: Vec::new() }))
+    async fn begin(&self, id: &BufferId, header: &Header, progress: &Arc<Progress>) -> Result<Box<dyn Load>> {
+        let (store, progress) = (self.store.clone(), progress.clone());
+        Ok(Box::new(Writing { store, id: id.clone(), header: header.clone(), progress, batches: Vec::new() }))
     }
 
     async fn committed(&self, pipeline: &str, stream: &str) -> Result<Vec<Committed>> {
         let store = lock(&self.store);
         let of_stream = |c: &&Committed| c.id.pipeline == pipeline && c.id.stream == stream;
         let mut found: Vec<Committed> = store.committed.values().map(|(c, _)| c).filter(of_stream).cloned().collect();
-        found.sort_by(|a, b| b.id.run_id.cmp(&a.id.run_id));
+        found.sort_by(|a, b| b.age().cmp(&a.age()));
         Ok(found)
     }
 
@@ -104,5 +113,9 @@ impl Buffer for MemoryBuffer {
     async fn cleanup(&self, id: &BufferId) -> Result<()> {
         lock(&self.store).committed.remove(id);
         Ok(())
+    }
+
+    fn outlives(&self) -> bool {
+        false
     }
 }

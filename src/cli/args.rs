@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::LockMode;
 use crate::plan::Resources;
 
 #[derive(Debug, Parser)]
@@ -56,7 +57,11 @@ pub enum Command {
     /// Extract into the buffer and leave it there
     Extract(RunArgs),
     /// Load what `extract`, or a run whose load failed, has left in the buffer; sources may be off
-    Load(RunArgs),
+    #[command(after_help = "The newest buffer of each stream that is not loaded yet is taken; older ones by --run-id.")]
+    Load(LoadArgs),
+    /// List, show and remove buffers
+    #[command(subcommand)]
+    Buffer(BufferCommand),
     /// List the streams of a pipeline
     List(ListArgs),
     /// Check a pipeline; connects to nothing unless asked to
@@ -117,6 +122,9 @@ pub struct RunArgs {
     pub retries: Option<u32>,
     #[command(flatten)]
     pub resources: ResourceArgs,
+    /// What to do while another run of a stream is at work; else as the pipeline says
+    #[arg(long, value_enum)]
+    pub lock: Option<LockArg>,
     /// Form of the result
     #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
     pub format: ResultFormat,
@@ -153,6 +161,105 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let count: u64 = count.parse().map_err(|_| "write a whole number and kB, MB, GB or TB".to_string())?;
     count.checked_mul(1024_u64.pow(power)).ok_or_else(|| "that is more than any machine has".into())
+}
+
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The buffers of this run and not the newest ones; `dxt buffer list` shows them
+    #[arg(long, value_name = "ID", conflicts_with = "dry_run")]
+    pub run_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LockArg {
+    /// Wait for the other run to end
+    Wait,
+    /// Fail at once
+    Fail,
+}
+
+impl From<LockArg> for LockMode {
+    fn from(lock: LockArg) -> Self {
+        match lock {
+            LockArg::Wait => Self::Wait,
+            LockArg::Fail => Self::Fail,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BufferCommand {
+    /// List buffers and what is left of unfinished ones, the newest first
+    List(BufferListArgs),
+    /// Show what one buffer holds: its manifest
+    Show(BufferShowArgs),
+    /// Remove buffers; says what it removed
+    Rm(BufferRmArgs),
+}
+
+/// Which buffers are looked at.
+#[derive(Debug, Args)]
+pub struct BufferPlace {
+    /// The pipeline whose buffers are meant; without one, all at the location
+    pub pipeline: Option<PathBuf>,
+    /// A folder or URL of buffers, in the place of the pipeline's own; .dxt/buffer here without either
+    #[arg(long, value_name = "DIR", conflicts_with = "pipeline")]
+    pub location: Option<String>,
+    /// Only those of this stream
+    #[arg(long, value_name = "ID")]
+    pub stream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BufferListArgs {
+    #[command(flatten)]
+    pub place: BufferPlace,
+    /// Form of the list
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct BufferShowArgs {
+    #[command(flatten)]
+    pub place: BufferPlace,
+    /// The run whose buffer is shown; the newest without it
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+    /// Form of the manifest
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct BufferRmArgs {
+    #[command(flatten)]
+    pub place: BufferPlace,
+    #[command(flatten)]
+    pub which: BufferWhich,
+    /// Form of the result
+    #[arg(short, long, value_enum, default_value_t = ResultFormat::Table)]
+    pub format: ResultFormat,
+}
+
+/// What is to be removed; one of them is needed.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct BufferWhich {
+    /// What this run has left
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+    /// What has been loaded
+    #[arg(long)]
+    pub loaded: bool,
+    /// What was never loaded and is older than the newest
+    #[arg(long)]
+    pub superseded: bool,
+    /// Everything, also what is not loaded or not committed
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use super::args::{DiscoverArgs, DiscoverFormat};
 use super::print;
 use super::query::named;
 use crate::config::{DraftEnd, DraftLoad, DraftStream, PipelineDraft, stream_id, to_yaml};
-use crate::connector::{Addressing, ExtractRequest, Registry};
+use crate::connector::{Addressing, Dataset, ExtractRequest, LEDGER, Registry};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{ConnectionConfig, DxtSchema, LoadMode};
 use crate::plan::Engine;
@@ -19,6 +19,9 @@ struct Found {
     kind: String,
     schema: Option<DxtSchema>,
     error: Option<String>,
+    /// Whether it is dxt's own: no stream copies it.
+    #[serde(skip)]
+    ledger: bool,
 }
 
 pub async fn run(args: DiscoverArgs) -> Result<u8> {
@@ -37,12 +40,14 @@ pub async fn run(args: DiscoverArgs) -> Result<u8> {
         if glob.as_ref().is_some_and(|g| !g.is_match(&text)) {
             continue;
         }
+        let named = matches!(&relation.dataset, Dataset::Relation(name) if name.table() == LEDGER);
+        let ledger = named && connector.capabilities().ledger;
         let extractor = connector.extractor(&ExtractRequest::new(relation.dataset)).await;
         let (schema, error) = match extractor {
             Ok(extractor) => (Some(extractor.schema().clone()), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        found.push(Found { name: text, kind: relation.kind, schema, error });
+        found.push(Found { name: text, kind: relation.kind, schema, error, ledger });
     }
     engine.close().await;
     if let (Some(select), true) = (&args.select, found.is_empty()) {
@@ -105,7 +110,7 @@ fn draft(name: &str, found: &[Found], configs: &[ConnectionConfig], by_url: bool
     draft.source = Some(DraftEnd::connection(name));
     draft.target = Some(DraftEnd::connection("copies"));
     let mut taken = HashSet::new();
-    for relation in found.iter().filter(|f| f.schema.is_some()) {
+    for relation in found.iter().filter(|f| f.schema.is_some() && !f.ledger) {
         // `a b` and `a-b` stay apart; `a b` and `a/b` would share an id and a file. On some systems `A` and `a`, too.
         let plain = stream_id(&relation.name);
         let numbered = (2..).map(|n| format!("{plain}_{n}"));

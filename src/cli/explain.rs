@@ -15,7 +15,7 @@ pub async fn run(args: SelectArgs) -> Result<u8> {
     let pipeline = load(&args.pipeline, &registry)?;
     let (select, exclude) = selectors(&args)?;
     let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
-    let buffer = crate::buffer::open(&pipeline.buffer);
+    let buffer = crate::buffer::open(&pipeline.buffer, &pipeline.connections)?;
     let engine = Arc::new(Engine::new(&registry, &pipeline.connections, buffer, &pipeline.base_dir)?);
     let info = RunInfo::new(&pipeline.name);
     let mut code = 0;

@@ -4,6 +4,7 @@
 //! 2 the command or the pipeline is wrong, 130 and 143 it was interrupted by SIGINT or SIGTERM.
 
 mod args;
+mod buffer;
 mod discover;
 mod explain;
 mod init;
@@ -66,9 +67,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<u8> {
     let global = cli.global;
     match cli.command {
-        Command::Run(args) => run::run(args, crate::Action::Run, &global).await,
-        Command::Extract(args) => run::run(args, crate::Action::Extract, &global).await,
-        Command::Load(args) => run::run(args, crate::Action::Load, &global).await,
+        Command::Run(args) => run::run(args, crate::Action::Run, None, &global).await,
+        Command::Extract(args) => run::run(args, crate::Action::Extract, None, &global).await,
+        Command::Load(args) => run::run(args.run, crate::Action::Load, args.run_id, &global).await,
+        Command::Buffer(command) => buffer::run(command, &global).await,
         Command::List(args) => list::run(&args),
         Command::Validate(args) => validate::run(args, &global).await,
         Command::Explain(args) => explain::run(args).await,

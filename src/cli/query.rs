@@ -42,12 +42,12 @@ pub fn named(registry: &Registry, pipeline: Option<&Path>, given: &[String]) -> 
     let (mut connections, buffer) = match pipeline {
         Some(path) => {
             let pipeline = load(path, registry)?;
-            let buffer = buffer::open(&pipeline.buffer);
+            let buffer = buffer::open(&pipeline.buffer, &pipeline.connections)?;
             (pipeline.connections, buffer)
         }
         None => {
             let found = config::load_connections(&here, registry, &config::ProcessEnv)?;
-            (found, buffer::open(&BufferConfig::default()))
+            (found, buffer::open(&BufferConfig::default(), &[])?)
         }
     };
     for text in given {

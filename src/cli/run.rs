@@ -8,7 +8,7 @@ use super::interrupt::Interrupt;
 use super::progress::Shown;
 use super::{FAILED, load, logs, print};
 use crate::connector::Registry;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::selector::Selector;
 use crate::runner::{self, Action, Observer, RunOptions, RunResult, Silent, StreamResult};
 
@@ -18,7 +18,7 @@ pub fn selectors(args: &SelectArgs) -> Result<(Option<Selector>, Option<Selector
     Ok((parse(&args.select)?, parse(&args.exclude)?))
 }
 
-pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
+pub async fn run(args: RunArgs, action: Action, buffer_run: Option<String>, global: &Global) -> Result<u8> {
     let registry = Registry::builtin();
     let pipeline = load(&args.select.pipeline, &registry)?;
     let (select, exclude) = selectors(&args.select)?;
@@ -42,8 +42,17 @@ pub async fn run(args: RunArgs, action: Action, global: &Global) -> Result<u8> {
         cancel: interrupt.cancel.clone(),
         retries: args.retries,
         resources: args.resources.resources(),
+        buffer_run,
+        lock: args.lock.map(Into::into),
     };
-    let result = runner::run(&pipeline, &options).await?;
+    let result = match runner::run(&pipeline, &options).await {
+        // Before the first stream: it waited for another run.
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            print::error(&error);
+            return Ok(interrupt.code().unwrap_or(FAILED));
+        }
+        done => done?,
+    };
     match args.format {
         ResultFormat::Json => print::json(&result)?,
         ResultFormat::Table => {
@@ -84,9 +93,10 @@ fn table(result: &RunResult) -> String {
         };
         vec![
             s.stream.clone(),
-            s.status.as_str().into(),
+            if s.already_loaded { "already loaded".into() } else { s.status.as_str().into() },
             s.rows_read.to_string(),
             s.rows_buffered.to_string(),
+            s.rows_staged.to_string(),
             s.rows_written.to_string(),
             s.rows_updated.to_string(),
             s.rows_unchanged.to_string(),
@@ -102,6 +112,7 @@ fn table(result: &RunResult) -> String {
         "status",
         "read",
         "buffered",
+        "staged",
         "written",
         "updated",
         "unchanged",
@@ -113,5 +124,5 @@ fn table(result: &RunResult) -> String {
     ];
     let rows = result.streams.iter().map(row).collect();
     let summary = format!("{} in {:.2} s, run {}\n", result.pipeline, result.seconds, result.run_id);
-    print::table(&header, rows, &header[2..11]) + &summary
+    print::table(&header, rows, &header[2..12]) + &summary
 }

@@ -14,8 +14,17 @@ pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
         let select = args.select;
         let format = ResultFormat::Table;
         let resources = ResourceArgs { memory_limit: None, temp_dir: None };
-        let run = RunArgs { select, threads: 1, fail_fast: false, dry_run: true, retries: None, resources, format };
-        return super::run::run(run, Action::DryRun, global).await;
+        let run = RunArgs {
+            select,
+            threads: 1,
+            fail_fast: false,
+            dry_run: true,
+            retries: None,
+            resources,
+            lock: None,
+            format,
+        };
+        return super::run::run(run, Action::DryRun, None, global).await;
     }
     let registry = Registry::builtin();
     let pipeline = load(&args.select.pipeline, &registry)?;

@@ -7,9 +7,10 @@ use super::check_stream;
 use super::findings::Findings;
 use super::infer;
 use super::places::{Places, StreamPlaces};
+use crate::buffer::ParquetBuffer;
 use crate::connector::{Connector, Factory, Registry};
 use crate::error::{Position, Result};
-use crate::model::{ConnectionConfig, LoadMode, Pipeline, SourceKind, Stream, nearest};
+use crate::model::{BufferFormat, ConnectionConfig, LoadMode, Pipeline, SourceKind, Stream, nearest};
 
 /// Names that SQL gives another meaning.
 const RESERVED: [&str; 3] = ["buffer", "information_schema", "dxt"];
@@ -34,8 +35,11 @@ pub(super) fn run(pipeline: &Pipeline, registry: &Registry, places: &Places, fin
         let message = format!("the pipeline's name cannot be the name of a folder: {fault}");
         findings.add_at(name_place.clone(), message, Some(ID_HINT.into()));
     }
-    let used = |name: &str| is_used(&pipeline.streams, name);
+    let used = |name: &str| {
+        is_used(&pipeline.streams, name) || pipeline.buffer.connection.as_deref().is_some_and(|held| held == name)
+    };
     let connectors = run_connections(&pipeline.connections, &used, registry, places, findings);
+    check_buffer(pipeline, places, findings);
     if pipeline.streams.is_empty() && places.pipeline.is_none() {
         findings.add_at(None, "the pipeline has no streams", Some("add one".into()));
     }
@@ -48,6 +52,31 @@ pub(super) fn run(pipeline: &Pipeline, registry: &Registry, places: &Places, fin
         }
         check_stream::run(&site, findings);
         check_target(&site, i, findings);
+    }
+}
+
+/// The buffer's place is one that can hold it. Nothing is asked of it.
+fn check_buffer(pipeline: &Pipeline, places: &Places, findings: &mut Findings) {
+    if pipeline.buffer.format != BufferFormat::Parquet {
+        return;
+    }
+    let position = places.buffer.or(places.pipeline).map(|mark| findings.position(mark));
+    let known: Vec<&str> = pipeline.connections.iter().map(|c| c.name.as_str()).collect();
+    match &pipeline.buffer.connection {
+        // A connection that is wrong has been reported where it stands.
+        Some(name)
+            if places.connections_broken
+                || places.connections.contains_key(name) && !known.contains(&name.as_str()) => {}
+        Some(name) if !known.contains(&name.as_str()) => {
+            let (message, _) = unknown_connection(name, &known);
+            let hint = "a buffer's connection is one of the pipeline's file connections";
+            findings.add_at(position, message, Some(hint.into()));
+        }
+        _ => {
+            if let Err(error) = ParquetBuffer::open(&pipeline.buffer, &pipeline.connections) {
+                findings.add_at(position, error.to_string(), error.hint().map(str::to_string));
+            }
+        }
     }
 }
 

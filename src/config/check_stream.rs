@@ -4,7 +4,7 @@ use super::check::{Key, Site};
 use super::check_fields;
 use super::check_sql;
 use super::findings::Findings;
-use crate::connector::{Addressing, Factory};
+use crate::connector::{Addressing, Factory, LEDGER};
 use crate::error::Result;
 use crate::model::{ExtractMode, LoadMode, SourceKind, TargetKind};
 use crate::plan::primary_key;
@@ -94,6 +94,7 @@ fn target(site: &Site<'_>, findings: &mut Findings) {
         site.report_of(findings, &[("load.mode", None), ("target", None)], message, hint);
         return;
     }
+    once(site, factory, findings);
     if let Some(connector) = site.connectors.get(&target.connection) {
         let checked = connector.check_target(&target.options, &primary_key::without(&site.stream.load.options));
         options(site, &[("target.options", None), ("load.options", None), ("target", None)], checked, findings);
@@ -102,6 +103,25 @@ fn target(site: &Site<'_>, findings: &mut Findings) {
         return;
     }
     addressed(site, factory, findings);
+}
+
+fn once(site: &Site<'_>, factory: &Factory, findings: &mut Findings) {
+    let target = &site.stream.target;
+    if !factory.capabilities.ledger {
+        if site.stream.load.once == Some(true) {
+            let message = format!(
+                "load.once: connection {} ({}) cannot commit rows and the ledger of loads in one transaction",
+                target.connection, factory.kind
+            );
+            let hint = "remove it; an append to files adds a part of the run's own name, and `mode: replace` repeats without harm";
+            site.report_of(findings, &[("load.once", None), ("target", None)], message, hint);
+        }
+        return;
+    }
+    if matches!(&target.kind, TargetKind::Relation(name) if name.table() == LEDGER) && !site.broken("target.kind") {
+        let message = format!("{LEDGER} is the table in which dxt keeps the ids of its loads");
+        site.report_of(findings, &[("target.value", None), ("target", None)], message, "name another table");
+    }
 }
 
 /// Reports what a connector says of options; one that is wrong itself has been reported at its own place.

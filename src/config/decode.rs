@@ -11,7 +11,9 @@ use super::node::{Node, Value};
 use super::read::{Fields, Given};
 use super::vars::{self, Env};
 use crate::connector::Registry;
-use crate::model::{BufferFormat, Compression, Criteria, ExtractMode, LoadMode, Lookback, OnDuplicate, Options};
+use crate::model::{
+    BufferFormat, Compression, Criteria, ExtractMode, LoadMode, LockMode, Lookback, OnDuplicate, Options, Verify,
+};
 
 /// What decoding needs and fills.
 pub(super) struct Cx<'a> {
@@ -50,6 +52,9 @@ pub(super) struct RawBuffer {
     pub format: Given<BufferFormat>,
     pub compression: Given<Compression>,
     pub location: Given<String>,
+    pub connection: Given<String>,
+    pub grace: Given<Duration>,
+    pub lock: Given<LockMode>,
     pub persist: Given<bool>,
     pub cleanup_on_success: Given<bool>,
     pub retain_on_failure: Given<bool>,
@@ -70,6 +75,8 @@ pub(super) struct RawLoad {
     pub mode: Given<LoadMode>,
     pub upsert_keys: Given<Vec<(String, Mark)>>,
     pub on_duplicate: Given<OnDuplicate>,
+    pub once: Given<bool>,
+    pub verify: Given<Verify>,
     pub batch_size: Given<usize>,
     pub options: Given<Options>,
 }
@@ -256,7 +263,17 @@ fn streams(fields: &Fields<'_>, cx: &mut Cx<'_>) -> Given<Vec<RawStream>> {
 
 impl RawBuffer {
     fn decode(parent: &Fields<'_>, findings: &mut Findings) -> Self {
-        let known = ["format", "compression", "location", "persist", "cleanup_on_success", "retain_on_failure"];
+        let known = [
+            "format",
+            "compression",
+            "location",
+            "connection",
+            "grace",
+            "lock",
+            "persist",
+            "cleanup_on_success",
+            "retain_on_failure",
+        ];
         let read = parent.get("buffer", |node| {
             let fields = Fields::open(node, "buffer", &known, findings)?;
             let formats =
@@ -271,6 +288,9 @@ impl RawBuffer {
                 format: fields.word("format", &formats, findings),
                 compression: fields.word("compression", &compressions, findings),
                 location: fields.text("location", findings),
+                connection: fields.text("connection", findings),
+                grace: fields.duration("grace", findings),
+                lock: fields.word("lock", &[("wait", LockMode::Wait), ("fail", LockMode::Fail)], findings),
                 persist: fields.flag("persist", findings),
                 cleanup_on_success: fields.flag("cleanup_on_success", findings),
                 retain_on_failure: fields.flag("retain_on_failure", findings),
@@ -317,7 +337,7 @@ impl RawExtract {
 
 impl RawLoad {
     fn decode(parent: &Fields<'_>, findings: &mut Findings) -> Self {
-        let known = ["mode", "upsert_keys", "on_duplicate", "batch_size", "options"];
+        let known = ["mode", "upsert_keys", "on_duplicate", "once", "verify", "batch_size", "options"];
         let read = parent.get("load", |node| {
             let fields = Fields::open(node, "load", &known, findings)?;
             let modes = [LoadMode::Append, LoadMode::Replace, LoadMode::Upsert].map(|mode| (mode.as_str(), mode));
@@ -325,6 +345,8 @@ impl RawLoad {
                 mode: fields.word("mode", &modes, findings),
                 upsert_keys: fields.texts("upsert_keys", findings),
                 on_duplicate: fields.word("on_duplicate", &[("error", OnDuplicate::Error)], findings),
+                once: fields.flag("once", findings),
+                verify: fields.word("verify", &[("counts", Verify::Counts), ("checksum", Verify::Checksum)], findings),
                 batch_size: count(fields.number("batch_size", 1, BATCH_LIMIT, findings)),
                 options: fields.options("options", findings),
             })

@@ -41,7 +41,7 @@ fn after_comment(text: &str) -> &str {
 }
 
 /// Why a text cannot be the name of a pipeline or a stream, which becomes a folder's name and a part of SQL names.
-pub(super) fn id_fault(id: &str) -> Option<String> {
+pub(crate) fn id_fault(id: &str) -> Option<String> {
     if id.is_empty() {
         return Some("it is empty".into());
     }
@@ -63,7 +63,7 @@ pub(super) fn id_fault(id: &str) -> Option<String> {
 }
 
 /// Why a text cannot be the name of a connection, by which SQL names its tables.
-pub(super) fn connection_fault(name: &str) -> Option<&'static str> {
+pub(crate) fn connection_fault(name: &str) -> Option<&'static str> {
     let wrong = |c: char| !c.is_alphanumeric() && c != '_' && c != '-';
     (name.is_empty() || name.len() > 200 || name.contains(wrong))
         .then_some("a connection's name may have letters, digits, `_` and `-` only")

@@ -36,6 +36,7 @@ use findings::Findings;
 pub use builder::PipelineBuilder;
 pub use check::check;
 pub use emit::{DraftEnd, DraftLoad, DraftStream, PipelineDraft, stream_id, to_yaml};
+pub(crate) use infer::{connection_fault, id_fault};
 pub use vars::{Env, ProcessEnv};
 
 /// The name of a project's file.

@@ -10,6 +10,8 @@ use super::read::Given;
 pub(super) struct Places {
     pub pipeline: Option<Mark>,
     pub name: Option<Mark>,
+    /// The connection that the buffer names.
+    pub buffer: Option<Mark>,
     pub connections: BTreeMap<String, ConnectionPlaces>,
     /// Whether a whole map of connections is wrong, so that nothing follows from a name that is not there.
     pub connections_broken: bool,

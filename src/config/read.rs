@@ -192,14 +192,14 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// `500ms`, `90s`, `15m`, `1h`: a time to wait.
+    /// `500ms`, `90s`, `15m`, `1h`, `7d`: a time.
     pub fn duration(&self, key: &str, findings: &mut Findings) -> Given<Duration> {
         self.get(key, |node| {
             let parsed = match &node.value {
                 Value::Scalar(scalar) => parse_duration(&scalar.text),
                 _ => None,
             };
-            parsed.or_else(|| wrong(node, key, "a duration", "write 500ms, 1s, 90s, 15m or 1h", findings))
+            parsed.or_else(|| wrong(node, key, "a duration", "write 500ms, 90s, 15m, 1h or 7d", findings))
         })
     }
 }

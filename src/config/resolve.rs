@@ -127,6 +127,12 @@ pub(super) fn pipeline(
     }
     places.connections_broken |= own.connections.is_broken();
     let mut connections = Connections::new(own.connections.value().unwrap_or_default(), shared);
+    let named = own.buffer.connection.clone().or(shared_buffer.connection.clone());
+    places.buffer = named.mark();
+    // A project's connection that holds the buffer is one that is used.
+    if let Some(name) = named.value() {
+        connections.named(&name);
+    }
     let buffer = buffer(own.buffer, shared_buffer, &base_dir, cx);
     let mut streams = Vec::new();
     for raw in own.streams.value().unwrap_or_default() {
@@ -150,18 +156,26 @@ pub(super) fn pipeline(
     (pipeline, places)
 }
 
-/// The buffer; its location starts at the folder of the file that names it, the default's at the pipeline's.
+/// The buffer; its location starts at the folder of the file that names it, the default's at the pipeline's. A URL and a
+/// path within a connection stay as they are.
 fn buffer(own: RawBuffer, shared: RawBuffer, base_dir: &Path, cx: &Cx<'_>) -> BufferConfig {
     let usual = BufferConfig::default();
-    let location = match own.location.or(shared.location) {
-        Given::Is(location, mark) => cx.base(mark).join(location),
-        _ => base_dir.join(&usual.location),
+    let connection = own.connection.or(shared.connection).value();
+    let plain = |path: PathBuf| path.components().filter(|part| *part != Component::CurDir).collect();
+    let location = match (own.location.or(shared.location), &connection) {
+        (Given::Is(location, _), Some(_)) => PathBuf::from(location),
+        (Given::Is(location, _), None) if location.contains("://") => PathBuf::from(location),
+        (Given::Is(location, mark), None) => plain(cx.base(mark).join(location)),
+        (_, Some(_)) => usual.location,
+        (_, None) => plain(base_dir.join(&usual.location)),
     };
-    let location = location.components().filter(|part| *part != Component::CurDir).collect();
     BufferConfig {
         format: own.format.or(shared.format).value().unwrap_or(usual.format),
         compression: own.compression.or(shared.compression).value().unwrap_or(usual.compression),
         location,
+        connection,
+        grace: own.grace.or(shared.grace).value().unwrap_or(usual.grace),
+        lock: own.lock.or(shared.lock).value().unwrap_or(usual.lock),
         persist: own.persist.or(shared.persist).value().unwrap_or(usual.persist),
         cleanup_on_success: own
             .cleanup_on_success
@@ -194,6 +208,8 @@ fn load_over(own: RawLoad, default: &RawLoad) -> RawLoad {
         mode: own.mode.or(default.mode),
         upsert_keys: own.upsert_keys.or(default.upsert_keys),
         on_duplicate: own.on_duplicate.or(default.on_duplicate),
+        once: own.once.or(default.once),
+        verify: own.verify.or(default.verify),
         batch_size: own.batch_size.or(default.batch_size),
         options: options_over(own.options, &default.options),
     }
@@ -301,6 +317,7 @@ fn load(own: RawLoad, defaults: &Defaults, places: &mut StreamPlaces) -> LoadCon
     let raw = load_over(own, &defaults.load);
     places.note("load.mode", &raw.mode);
     places.note("load.upsert_keys", &raw.upsert_keys);
+    places.note("load.once", &raw.once);
     let usual = LoadConfig::default();
     let mode = raw.mode.value();
     let keys = raw.upsert_keys.value().unwrap_or_default();
@@ -312,6 +329,8 @@ fn load(own: RawLoad, defaults: &Defaults, places: &mut StreamPlaces) -> LoadCon
         mode_explicit: mode.is_some(),
         upsert_keys: keys.into_iter().map(|(key, _)| key).collect(),
         on_duplicate: raw.on_duplicate.value().unwrap_or(usual.on_duplicate),
+        once: raw.once.value(),
+        verify: raw.verify.value().unwrap_or(usual.verify),
         batch_size: raw.batch_size.value(),
         options: raw.options.value().unwrap_or_default(),
     }

@@ -32,6 +32,8 @@ pub struct Capabilities {
     pub transactional: bool,
     /// Reads one dataset in several parts at once.
     pub partitions: bool,
+    /// Keeps the ids of loads in a table of its own, [`LEDGER`](super::LEDGER), in the transaction of the rows.
+    pub ledger: bool,
 }
 
 impl Capabilities {
@@ -45,6 +47,7 @@ impl Capabilities {
         upsert: false,
         transactional: false,
         partitions: false,
+        ledger: false,
     };
 
     /// Whether a load mode is possible at all.

@@ -22,9 +22,11 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::BoxStream;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, Options, RelationName};
+use crate::plan::checksum::Sums;
 
 pub use capability::{Addressing, Capabilities};
 pub use registry::{Factory, Make, Registry};
@@ -256,6 +258,11 @@ pub trait Loader: Debug + Send + Sync {
     /// The greatest value of a column, in the column's own type; `None` where there is none.
     async fn watermark(&self, column: &str) -> Result<Option<ScalarValue>>;
 
+    /// Whether [`Load::staged`] gives the rows of this load back.
+    fn rereads(&self, _spec: &LoadSpec) -> bool {
+        false
+    }
+
     /// The table that nobody can read while this load is in flight, where it locks readers out. A stream without a
     /// buffer that reads it would wait for itself.
     fn locks_out(&self, _spec: &LoadSpec) -> Option<String> {
@@ -298,11 +305,52 @@ pub struct LoadSpec {
     pub expected_watermark: Option<Option<ScalarValue>>,
     /// Whether the load was allowed only because the target had no rows: then it aborts where it has some by now.
     pub expect_empty: bool,
+    /// The entry in the target's ledger that this load makes, or finds. The capability `ledger` says who can.
+    pub once: Option<Once>,
+    /// Whether [`Load::staged`] will be asked.
+    pub reread: bool,
     /// The run's id, for the names of what is staged.
     pub run_id: String,
     /// The loader's options.
     pub options: Options,
 }
+
+/// The table of a target, beside the target itself, that keeps the ids of loads: what has an entry there is not loaded
+/// again. The entry is written in the transaction of the rows.
+pub const LEDGER: &str = "dxt_loads";
+
+/// The rows of one extract, as a target's ledger knows them; the target's own name completes the entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The stream's id.
+    pub stream: String,
+    /// The run that extracted them: the buffer's, not that of the load.
+    pub run_id: String,
+    /// Whether the pipeline asks for it: then a ledger that cannot be used is an error, and else a warning.
+    pub required: bool,
+}
+
+impl Once {
+    /// What a ledger that cannot be used means, and the way out: an error where it was asked for, else a warning.
+    pub(crate) fn unguarded(&self, target: &str, why: &str, grant: &str) -> Result<()> {
+        let way = format!("{grant}, or write `load: {{once: false}}`");
+        if self.required {
+            let what = format!("load.once: the ledger {LEDGER} of {target} cannot be used: {why}");
+            return Err(Error::new(ErrorKind::Loader, what).with_hint(way));
+        }
+        tracing::warn!(
+            target_table = target,
+            "the load is not guarded against being repeated, as the ledger {LEDGER} cannot be used: {why}; to end this \
+             warning: {way}"
+        );
+        Ok(())
+    }
+}
+
+/// Rows that a load gives back.
+pub type StagedRows<'a> = BoxStream<'a, Result<RecordBatch>>;
 
 /// The error of a load for which [`LoadSpec::expect_empty`] does not hold any more.
 pub(crate) fn filled_meanwhile() -> Error {
@@ -335,6 +383,24 @@ pub struct LoadCounts {
 pub trait Load: Send {
     /// Stages a batch of exactly the load's schema.
     async fn write(&mut self, batch: RecordBatch) -> Result<()>;
+
+    /// Whether the target's ledger has the entry of [`LoadSpec::once`] already. Asked after `begin`; such a load is
+    /// aborted, and has nothing to write.
+    fn already_loaded(&self) -> bool {
+        false
+    }
+
+    /// Gives back what this load has staged, with the load's columns, as the target holds it now: what a type, a trigger
+    /// or a rule of it has made of the rows. Of rows that are merged by a key, as they are before the merge. Asked once,
+    /// when all is written and before `seal`, and only of a load with [`LoadSpec::reread`]. `None`: it cannot.
+    async fn staged(&mut self) -> Result<Option<StagedRows<'_>>> {
+        Ok(None)
+    }
+
+    /// Takes the checksums of what was written, when all is: a buffer keeps them with its rows.
+    fn summed(&mut self, sums: &Sums) {
+        let _ = sums;
+    }
 
     /// Ends the writing: all is staged and checked, the counts are known, nothing is visible yet.
     async fn seal(&mut self) -> Result<LoadCounts>;

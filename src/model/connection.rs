@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// A connection as configured: a URL or fields, and options. Both forms reach the connector as they were written,
 /// with variables expanded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ConnectionConfig {
     /// The name that streams and SQL use.
     pub name: String,
@@ -66,6 +66,20 @@ pub struct ConnectionConfig {
     pub options: Options,
     /// The folder that relative paths start at: that of the file which names them.
     pub base_dir: PathBuf,
+}
+
+/// Of fields and options, whose values may be keys and passwords, the names alone.
+impl fmt::Debug for ConnectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionConfig")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("url", &self.url)
+            .field("fields", &self.fields.keys().collect::<Vec<_>>())
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("base_dir", &self.base_dir)
+            .finish()
+    }
 }
 
 impl ConnectionConfig {
@@ -86,10 +100,30 @@ impl ConnectionConfig {
     pub fn redacted(&self) -> String {
         let Some(url) = &self.url else { return self.kind.clone() };
         let text = url.reveal();
-        let text = text.split(['?', '#']).next().unwrap_or_default();
-        match (text.find("://"), text.rfind('@')) {
-            (Some(scheme), Some(at)) if at > scheme => format!("{}://{}", &text[..scheme], &text[at + 1..]),
-            _ => text.to_string(),
+        let Some((scheme, rest)) = text.split_once("://") else {
+            // No URL: what it holds is not known.
+            return "***".into();
+        };
+        // A password may hold a `?` or `#` that should have been escaped: user info goes first, up to the last `@`.
+        let rest = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
+        format!("{scheme}://{}", rest.split(['?', '#']).next().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redacted_url_has_no_password_even_where_it_is_not_escaped() {
+        for (url, shown) in [
+            ("postgresql://me:hush@host:5432/shop?password=hush", "postgresql://host:5432/shop"),
+            ("postgresql://me:hu#sh@host/shop", "postgresql://host/shop"),
+            ("postgresql://me:hu?s@h@host/shop", "postgresql://host/shop"),
+            ("sqlite:///./shop.db?mode=ro", "sqlite:///./shop.db"),
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ] {
+            assert_eq!(ConnectionConfig::from_url("c", url, ".").redacted(), shown);
         }
     }
 }

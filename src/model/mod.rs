@@ -24,8 +24,8 @@ pub use name::RelationName;
 pub(crate) use options::nearest;
 pub use options::{OptionReader, Options};
 pub use pipeline::{
-    BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, Lookback,
-    OnDuplicate, Pipeline, RetryConfig, Source, SourceKind, Stream, Target, TargetKind,
+    BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, LockMode,
+    Lookback, OnDuplicate, Pipeline, RetryConfig, Source, SourceKind, Stream, Target, TargetKind, Verify,
 };
 pub use schema::{DxtField, DxtSchema, NativeType};
 pub use uuid::{UUID_BYTES, parse_uuid, uuid_text};

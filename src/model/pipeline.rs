@@ -189,6 +189,17 @@ pub enum OnDuplicate {
     Error,
 }
 
+/// What is compared before a load commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// The rows of each step.
+    #[default]
+    Counts,
+    /// These, and a checksum of each column: of what was read, of the buffer, and of what the target holds.
+    Checksum,
+}
+
 /// How to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadConfig {
@@ -198,6 +209,10 @@ pub struct LoadConfig {
     /// Field ids that name a row. Never empty where the mode is upsert.
     pub upsert_keys: Vec<String>,
     pub on_duplicate: OnDuplicate,
+    /// Whether the run's id is kept in the target's ledger, so that the same rows are never loaded twice. Not said: an
+    /// append from a buffer that outlives its process is, where the target can.
+    pub once: Option<bool>,
+    pub verify: Verify,
     /// Rows per batch at most, where the target takes batches.
     pub batch_size: Option<usize>,
     /// The loader's options.
@@ -211,6 +226,8 @@ impl Default for LoadConfig {
             mode_explicit: false,
             upsert_keys: Vec::new(),
             on_duplicate: OnDuplicate::Error,
+            once: None,
+            verify: Verify::Counts,
             batch_size: None,
             options: Options::new(),
         }
@@ -254,13 +271,30 @@ pub enum Compression {
     None,
 }
 
+/// What a run does that finds another run of the same stream at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockMode {
+    /// It waits for the other to end.
+    Wait,
+    /// It fails at once.
+    Fail,
+}
+
 /// The buffer of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferConfig {
     pub format: BufferFormat,
     pub compression: Compression,
-    /// A folder, absolute or from where the process runs once the config is loaded.
+    /// A folder, absolute or from where the process runs once the config is loaded; or the URL of an object store's prefix,
+    /// such as `s3://bucket/prefix`. With a connection, a path within that.
     pub location: PathBuf,
+    /// The file connection that the location is in, for a store that needs options.
+    pub connection: Option<String>,
+    /// What has no manifest is removed when it is this old.
+    pub grace: Duration,
+    /// What a run does that finds another at work.
+    pub lock: LockMode,
     /// Keeps the buffer after a load that succeeded.
     pub persist: bool,
     /// Removes the buffer after a load that succeeded, unless `persist`.
@@ -275,6 +309,9 @@ impl Default for BufferConfig {
             format: BufferFormat::Parquet,
             compression: Compression::Zstd,
             location: PathBuf::from(".dxt/buffer"),
+            connection: None,
+            grace: Duration::from_secs(24 * 3_600),
+            lock: LockMode::Wait,
             persist: false,
             cleanup_on_success: true,
             retain_on_failure: true,

@@ -14,6 +14,7 @@ use super::memory::{self, Resources};
 use super::relay::Relays;
 use super::uuids::UuidSql;
 use crate::buffer::Buffer;
+use crate::config::connection_fault;
 use crate::connector::{Connector, Dataset, Loader, Registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, Stream, TargetKind, nearest};
@@ -68,7 +69,9 @@ impl Engine {
     pub fn connector(&self, name: &str) -> Result<&Arc<dyn Connector>> {
         self.connectors.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.connectors.keys().map(String::as_str).collect();
-            let error = Error::new(ErrorKind::Configuration, format!("there is no connection {name}"));
+            // What is no name may be a malformed URL, or a list of `key=value`, and hold a password.
+            let shown = if connection_fault(name).is_some() { "of this name" } else { name };
+            let error = Error::new(ErrorKind::Configuration, format!("there is no connection {shown}"));
             error.with_hint(match nearest(name, &known) {
                 Some(near) => format!("did you mean {near}?"),
                 None if known.is_empty() => "give a URL, such as sqlite:///shop.db, or a pipeline that names it".into(),

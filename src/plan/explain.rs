@@ -6,10 +6,10 @@ use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
 use super::sink::Watch;
-use super::{Engine, RunInfo, physical_plan, stream, watermark};
+use super::{Engine, RunInfo, once, physical_plan, stream, watermark};
 use crate::buffer::{BufferId, BufferStaging, Header};
 use crate::error::Result;
-use crate::model::{BufferFormat, Pipeline, Stream};
+use crate::model::{BufferFormat, Pipeline, Stream, Verify};
 
 /// The logical and physical plans of a stream, the SQL sent to its source (in the physical plan), the watermark as it
 /// is now, and the statements for its target.
@@ -18,7 +18,10 @@ pub async fn explain(engine: &Arc<Engine>, pipeline: &Pipeline, item: &Stream, r
     let loader = engine.loader(item).await?;
     let extract = stream::extract(engine, &context, item, Some(loader.as_ref()), run).await?;
     let from = extract.watermark.as_ref().map(|w| w.from.clone());
-    let load = stream::load(item, loader.clone(), &extract.schema, from, run)?;
+    let mut load = stream::load(item, loader.clone(), &extract.schema, from, run)?;
+    let id = BufferId::new(&pipeline.name, &item.id, &run.run_id);
+    load.spec.once = once(engine, item, &id, pipeline.buffer.format == BufferFormat::Parquet)?;
+    let checksum = item.load.verify == Verify::Checksum;
     let mut text = format!("stream {}: {} -> {}\n", item.id, extract.source, loader.target());
     if let Some(mark) = &extract.watermark {
         let value = mark.from.as_ref().map_or("none, all is extracted".into(), watermark::text);
@@ -27,10 +30,9 @@ pub async fn explain(engine: &Arc<Engine>, pipeline: &Pipeline, item: &Stream, r
     if pipeline.buffer.format == BufferFormat::None {
         // As it will run: what is watched decides whether rows are looked at.
         let column = extract.watermark.as_ref().map(|w| w.column.clone());
-        let plan = load.insert(extract.select, Watch { column, ..Watch::default() })?;
+        let plan = load.insert(extract.select, Watch { column, checksum, ..Watch::default() })?;
         text += &section(&context, "extract and load", &plan).await?;
     } else {
-        let id = BufferId::new(&pipeline.name, &item.id, &run.run_id);
         let header = Header::new(extract.schema.clone(), extract.source.clone());
         let staging = Arc::new(BufferStaging::planned(id, header));
         let plan = stream::insert(extract.select, staging, Watch::default())?;

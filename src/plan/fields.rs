@@ -145,7 +145,7 @@ fn generated(generator: Generator, stream: &Stream, run: &RunInfo, state: &Sessi
 }
 
 /// The field's type: the declared one, with parameters that are not declared taken from the source's.
-pub(super) fn declared_type(spec: &FieldSpec, origin: &DxtType) -> Result<DxtType> {
+fn declared_type(spec: &FieldSpec, origin: &DxtType) -> Result<DxtType> {
     let Some(name) = spec.dtype else { return Ok(origin.clone()) };
     let missing = |what: &str| {
         Error::new(ErrorKind::Configuration, format!("dtype {name} needs {what}, as the source has {origin}"))

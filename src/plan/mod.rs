@@ -7,6 +7,7 @@
 //! ```
 
 mod catalog;
+pub mod checksum;
 mod engine;
 mod errors;
 mod explain;
@@ -14,12 +15,14 @@ pub(crate) mod fields;
 mod filter;
 mod floats;
 mod memory;
+mod once;
 pub mod primary_key;
 mod relay;
 mod rewrite;
 pub mod sink;
 pub mod stream;
 pub mod strict;
+mod summed;
 mod uuids;
 pub mod watermark;
 
@@ -27,6 +30,7 @@ pub use engine::Engine;
 pub use explain::explain;
 pub use memory::Resources;
 pub(crate) use memory::{named_disk, physical_plan};
+pub use once::once;
 
 use chrono::{DateTime, Utc};
 

@@ -20,7 +20,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{Boundedness, CardinalityEffect, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements, Partitioning,
@@ -30,9 +30,13 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::checksum::{Checksums, Sums};
 use super::memory::named_disk;
+use super::summed::differs;
+pub use super::summed::{SummedTable, Tally};
 use crate::connector::{Load, LoadCounts, LoadSpec, Loader, Relay};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::DxtSchema;
 
 /// Something that rows can be staged in: a target or a buffer.
@@ -46,6 +50,10 @@ pub trait Staging: fmt::Debug + Send + Sync {
     fn describe(&self) -> String;
     /// Begins a load.
     async fn begin(&self) -> Result<Box<dyn Load>>;
+    /// Whether its loads give back what they have staged, to be compared with what was written.
+    fn rereads(&self) -> bool {
+        false
+    }
     /// A shorter way for what `input` brings: [`Loader::relay`].
     fn relay(&self, _input: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Arc<dyn Staging>)> {
         None
@@ -84,6 +92,10 @@ impl Staging for TargetStaging {
         self.loader.begin(&self.spec).await
     }
 
+    fn rereads(&self) -> bool {
+        self.spec.reread
+    }
+
     fn relay(&self, input: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, Arc<dyn Staging>)> {
         let Relay { input, loader } = self.loader.relay(&self.spec, input)?;
         Some((input, Arc::new(Self { loader, spec: self.spec.clone() })))
@@ -109,6 +121,8 @@ pub struct Observed {
     pub nulls: u64,
     /// What the sink counted; set when it is sealed.
     pub counts: Option<LoadCounts>,
+    /// Whether the target's ledger says that these rows are there already; then nothing was done.
+    pub already_loaded: bool,
     /// Whether the commit has returned.
     pub committed: bool,
 }
@@ -135,6 +149,10 @@ pub struct Watch {
     pub expected_rows: Option<u64>,
     /// Ends the load before its commit, which itself is never cut short.
     pub cancel: CancellationToken,
+    /// Whether checksums are made of the rows, for what keeps them or gives its rows back.
+    pub checksum: bool,
+    /// What comes out of the buffer, to be compared with what went in.
+    pub tally: Option<Arc<Tally>>,
 }
 
 /// A staging as a table that INSERT can name. It is for writing only.
@@ -209,9 +227,9 @@ impl LoadExec {
         Self { input, staging, watch, own_form, properties }
     }
 
-    /// The same load by the staging's shorter way, where it has one and nobody watches a column of the rows.
+    /// The same load by the staging's shorter way, where it has one and nobody looks at the rows' values.
     pub(super) fn relayed(&self) -> Option<Self> {
-        if self.own_form || self.watch.column.is_some() {
+        if self.own_form || self.watch.column.is_some() || self.watch.checksum {
             return None;
         }
         let (input, staging) = self.staging.relay(&self.input)?;
@@ -279,7 +297,8 @@ impl ExecutionPlan for LoadExec {
     }
 
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let input = decoupled(self.input.clone(), context);
+        let plan = self.input.clone();
+        let input = decoupled(plan.clone(), context);
         let (staging, watch, schema) = (self.staging.clone(), self.watch.clone(), self.schema());
         let shape = (!self.own_form).then(|| staging.schema().to_arrow());
         let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 1);
@@ -287,7 +306,7 @@ impl ExecutionPlan for LoadExec {
         // A task of its own, so that streams which run at once encode and write on several cores. It is aborted, and
         // the load rolled back, when the plan is dropped.
         let load = async move {
-            let count = run(input, staging.as_ref(), &watch, shape.as_ref()).await?;
+            let count = run(input, &plan, staging.as_ref(), &watch, shape.as_ref()).await?;
             let batch = RecordBatch::try_new(schema, vec![Arc::new(UInt64Array::from(vec![count]))])?;
             let _ = sender.send(Ok(batch)).await;
             Ok(())
@@ -321,6 +340,7 @@ fn decoupled(input: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Sendab
 
 async fn run(
     mut input: SendableRecordBatchStream,
+    plan: &Arc<dyn ExecutionPlan>,
     staging: &dyn Staging,
     watch: &Watch,
     shape: Option<&SchemaRef>,
@@ -329,8 +349,14 @@ async fn run(
     // What is dropped in its middle ends by itself: a wait for a lock, above all.
     let begun = unless_cancelled(watch, Duration::ZERO, staging.begin()).await;
     let mut load = begun.map_err(|e| e.context(doing()))?;
-    match stage(&mut input, load.as_mut(), staging, watch, shape).await {
+    if load.already_loaded() {
+        abort(load, staging).await;
+        watch.progress.lock().already_loaded = true;
+        return Ok(0);
+    }
+    match stage(&mut input, plan, load.as_mut(), staging, watch, shape).await {
         Ok(counts) => {
+            fault::point("plan.verified");
             // A commit that failed may have taken place all the same: whatever its cause, it is not repeated.
             let done = load.commit().await;
             done.map_err(|e| e.context(format!("committing {}", staging.label())).transient(false))?;
@@ -338,9 +364,7 @@ async fn run(
             Ok(counts.staged)
         }
         Err(error) => {
-            if let Err(second) = load.abort().await {
-                tracing::warn!(target = staging.label(), error = %second, "rolling back failed; the connection was closed");
-            }
+            abort(load, staging).await;
             Err(error)
         }
     }
@@ -367,14 +391,22 @@ pub(crate) fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted, "the run was interrupted before this was committed")
 }
 
+async fn abort(load: Box<dyn Load>, staging: &dyn Staging) {
+    if let Err(second) = load.abort().await {
+        tracing::warn!(target = staging.label(), error = %second, "rolling back failed; the connection was closed");
+    }
+}
+
 async fn stage(
     input: &mut SendableRecordBatchStream,
+    plan: &Arc<dyn ExecutionPlan>,
     load: &mut dyn Load,
     staging: &dyn Staging,
     watch: &Watch,
     shape: Option<&SchemaRef>,
 ) -> Result<LoadCounts> {
     let observed = watch.column.as_ref().zip(shape).and_then(|(column, schema)| schema.index_of(column).ok());
+    let mut sums = watch.checksum.then(|| Checksums::new(staging.schema()));
     loop {
         let next = tokio::select! {
             biased;
@@ -383,6 +415,7 @@ async fn stage(
         };
         let Some(batch) = next else { break };
         let mut batch = batch.map_err(Error::from)?;
+        fault::point("plan.batch.read");
         if let Some(schema) = shape {
             batch = shaped(batch, schema)?;
         }
@@ -397,20 +430,77 @@ async fn stage(
                 observe(&mut seen, batch.column(column))?;
             }
         }
+        if let Some(sums) = &mut sums {
+            sums.add(&batch)?;
+        }
         unless_cancelled(watch, GRACE, load.write(batch))
             .await
             .map_err(|e| e.context(format!("writing to {}", staging.label())))?;
     }
+    arrived(plan, watch.progress.lock().rows).map_err(|e| e.context(format!("verifying {}", staging.label())))?;
+    if let Some(sums) = &sums {
+        let verified = unless_cancelled(watch, GRACE, compare(&sums.sums(), load, staging, watch)).await;
+        verified.map_err(|e| e.context(format!("verifying {}", staging.label())))?;
+    }
     let counts = unless_cancelled(watch, GRACE, load.seal())
         .await
         .map_err(|e| e.context(format!("writing to {}", staging.label())))?;
-    let rows = watch.progress.lock().rows;
+    let rows = {
+        let mut seen = watch.progress.lock();
+        seen.counts = Some(counts);
+        seen.rows
+    };
     verify(rows, watch.expected_rows, &counts).map_err(|e| e.context(format!("verifying {}", staging.label())))?;
-    watch.progress.lock().counts = Some(counts);
     match watch.cancel.is_cancelled() {
         true => Err(interrupted()),
         false => Ok(counts),
     }
+}
+
+/// Compares what was written with what came out of the buffer, and with what the target holds now.
+async fn compare(written: &Sums, load: &mut dyn Load, staging: &dyn Staging, watch: &Watch) -> Result<()> {
+    load.summed(written);
+    if let Some(tally) = &watch.tally {
+        tally.verify()?;
+    }
+    if !staging.rereads() {
+        return Ok(());
+    }
+    let Some(mut rows) = load.staged().await? else {
+        return Err(Error::new(ErrorKind::Loader, "the target does not give back what it holds")
+            .with_hint("write `load: {verify: counts}`"));
+    };
+    let mut held = Checksums::new(staging.schema());
+    while let Some(batch) = rows.next().await {
+        held.add(&batch?)?;
+    }
+    match written.difference(&held.sums()) {
+        None => Ok(()),
+        Some(what) => Err(differs("what was written and what the target holds", &what)
+            .with_hint("look for a trigger, rule or type of the target that changes values; nothing was committed")),
+    }
+}
+
+/// What the source gave must have arrived, where nothing on the way adds or leaves out rows.
+fn arrived(plan: &Arc<dyn ExecutionPlan>, rows: u64) -> Result<()> {
+    let mut node = plan;
+    while let ([input], CardinalityEffect::Equal, None) =
+        (node.children().as_slice(), node.cardinality_effect(), node.fetch())
+    {
+        node = input;
+    }
+    if !node.children().is_empty() || node.fetch().is_some() {
+        return Ok(());
+    }
+    match node.metrics().and_then(|metrics| metrics.output_rows()) {
+        Some(read) if read as u64 != rows => wrong(format!("{read} rows were read, {rows} arrived")),
+        _ => Ok(()),
+    }
+}
+
+fn wrong(what: String) -> Result<()> {
+    let error = Error::new(ErrorKind::Validation, format!("the counts differ: {what}"));
+    Err(error.with_hint("nothing was committed; run it again, and report it if it stays"))
 }
 
 /// The batch under the sink's schema, its NOT NULL columns checked.
@@ -447,10 +537,6 @@ fn observe(seen: &mut Observed, column: &ArrayRef) -> Result<()> {
 /// Read = staged = what was expected, and every staged row is accounted for.
 fn verify(read: u64, expected: Option<u64>, counts: &LoadCounts) -> Result<()> {
     let accounted = counts.inserted + counts.updated + counts.unchanged + counts.dropped;
-    let wrong = |what: String| {
-        let error = Error::new(ErrorKind::Validation, format!("the counts differ: {what}"));
-        Err(error.with_hint("nothing was committed; run it again, and report it if it stays"))
-    };
     match expected {
         Some(rows) if rows != read => wrong(format!("{rows} rows are in the buffer, {read} came out of it")),
         _ if counts.staged != read => wrong(format!("{read} rows were written, {} were staged", counts.staged)),

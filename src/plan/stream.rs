@@ -21,7 +21,7 @@ use super::{Engine, RunInfo, primary_key};
 use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, SourceKind, Stream};
+use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, SourceKind, Stream, Verify};
 
 /// The extract of a stream: what is selected, and what the buffer will hold.
 #[derive(Debug, Clone)]
@@ -236,38 +236,22 @@ pub fn load(
         // An upsert repeated changes nothing, so only an append needs the watermark to be where it was.
         expected_watermark: watermark.filter(|_| incremental_append),
         expect_empty: appends_by_default(stream),
+        // Known to who knows the buffer.
+        once: None,
+        reread: stream.load.verify == Verify::Checksum,
         run_id: run.run_id.clone(),
         options: primary_key::without(&stream.load.options),
     };
     loader.check(&spec).map_err(|e| e.context(doing()))?;
+    if spec.reread && !loader.rereads(&spec) {
+        let error =
+            Error::new(ErrorKind::Configuration, "load.verify: this target cannot give back what a load has staged");
+        let hint =
+            "write `verify: counts`; local files, PostgreSQL from 13 on and SQLite tables with a rowid take checksums";
+        return Err(error.with_hint(hint).context(doing()));
+    }
     let columns = fields.iter().map(|f| f.name.clone()).collect();
     Ok(LoadPlan { loader, spec, columns })
-}
-
-/// Checks that a buffer with `schema` is what the stream would extract now, as far as its fields say.
-///
-/// # Errors
-/// Schema: the fields have changed since the extract.
-pub fn check_unchanged(stream: &Stream, schema: &DxtSchema) -> Result<()> {
-    if stream.fields.is_empty() {
-        return Ok(());
-    }
-    let changed = |what: String| {
-        let error = Error::new(ErrorKind::Schema, format!("the fields have changed since the extract: {what}"));
-        Err(error.with_hint("`dxt extract` again, or take the change back for this load"))
-    };
-    if let Some(gone) = schema.fields.iter().find(|f| stream.fields.iter().all(|spec| spec.id != f.name)) {
-        return changed(format!("the buffer's {} is no field of the stream", gone.name));
-    }
-    for spec in &stream.fields {
-        let Some(held) = schema.field(&spec.id) else {
-            return changed(format!("the buffer has no {}", spec.id));
-        };
-        if !fields::declared_type(spec, &held.dtype).is_ok_and(|dtype| dtype == held.dtype) {
-            return changed(format!("{} is {} in the buffer", spec.id, held.dtype));
-        }
-    }
-    Ok(())
 }
 
 /// Whether values can pass at all; whether each does is seen when it passes.

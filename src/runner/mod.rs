@@ -6,11 +6,41 @@
 //! What fails for a reason that may be gone a little later ([`crate::Error::is_transient`]) is tried again: from the
 //! committed buffer where there is one, else from the start. A commit is never repeated, whatever became of it, and nothing
 //! that comes after one.
+//!
+//! # What is guaranteed, and what proves it
+//!
+//! The tests are those of `tests/suite`, by the names of their files; `tests/run NAME` runs one against real servers.
+//! Kills are by SIGKILL, at every place that `src/fault.rs` names, and the target is then asked by its own client (psql,
+//! sqlite3, pyarrow) and not by dxt.
+//!
+//! | guarantee | holds for | test |
+//! | --- | --- | --- |
+//! | A process that is killed at any step leaves the target as it was before the load or as it is after: rows, and what triggers wrote | PostgreSQL: created, replaced (all strategies), upserted, appended, with a buffer and without | `crash::a_kill_at_any_step_leaves_a_postgres_table_as_before_or_as_after` |
+//! | the same | SQLite | `crash::a_kill_at_any_step_leaves_a_sqlite_table_as_before_or_as_after` |
+//! | the same | local files, and folders of parts | `crash::a_kill_at_any_step_leaves_a_file_as_before_or_as_after`, `crash::a_kill_at_any_step_leaves_a_folder_of_parts_as_before_or_as_after` |
+//! | After a kill, `dxt load` of a committed buffer, and `dxt run`, end as an undisturbed run does; no table, session, lock, temporary file or buffer is left | replaces, upserts and incremental appends | the same tests |
+//! | A full append that is killed and loaded again from its buffer is in the target once | PostgreSQL, SQLite | `crash::a_full_append_that_is_killed_and_loaded_again_is_in_a_postgres_table_once`, `…_in_a_sqlite_table_once` |
+//! | The same is in the target at least once: killed between the publication and the end of the buffer, `dxt load` adds it again | folders of files | `crash::a_full_append_that_is_killed_and_loaded_again_is_in_a_folder_at_least_once` |
+//! | The same at random times, for minutes | all of these | `crash::kills_at_random_times_leave_every_target_as_before_or_as_after` (`tests/run --all`) |
+//! | A connection that is cut, or ends too early, at any byte is an error and no partial load. Where the answer to a COMMIT is lost, the error says that nobody can know | PostgreSQL as source and as target | `chaos::a_connection_that_is_cut_anywhere_is_no_partial_load` |
+//! | A network that falls silent, for one connection or for all, ends the run within the timeouts (`read_timeout`, `connect_timeout`) and is no partial load | PostgreSQL as source and as target | `chaos::a_network_that_falls_silent_anywhere_ends_the_run_in_time_and_is_no_partial_load` |
+//! | A network that is slow is none that is silent | the same; where dxt sends rows, from PostgreSQL 14 on | `chaos::a_slow_network_is_no_fault` |
+//! | A file that is cut off or damaged at any byte is an error that names it, or is read; the target is as before, and nothing panics. Where a format has no checksum, a damaged value may be read as another one | Parquet, CSV, JSON lines, Arrow IPC; gzip, zstd | `hostile::a_file_that_is_cut_off_anywhere_is_an_error_or_has_fewer_rows`, `hostile::a_file_with_a_flipped_byte_anywhere_never_panics`, `hostile::the_corpus_of_files_never_panics` |
+//! | Text files without a line's end, and compressed ones of any size, take bounded memory | CSV, JSON lines | `hostile::a_file_that_unpacks_to_a_thousand_times_its_size_takes_bounded_memory` |
+//! | A pipeline's text that expands without end, or nests without end, is an error in seconds | YAML | `hostile::a_yaml_bomb_is_an_error_at_once_and_in_little_memory` |
+//! | Ids and names that are paths, and links in the folder of buffers, lead to no write, read or removal outside of it | buffers on the local disk | `hostile::names_that_are_paths_write_nothing_outside`, `hostile::links_in_the_buffers_folder_are_neither_read_nor_removed_through` |
+//! | Names with quotes, braces and NULs are names, never SQL | all systems | `hostile::names_with_quotes_come_through_every_system_as_they_are`, `hostile::a_nul_in_a_name_or_a_text_is_an_error_or_comes_through` |
+//! | A number beyond its type is an error that names field and value | all systems | `hostile::a_number_beyond_its_type_names_the_field_and_touches_nothing` |
+//!
+//! What a killed load has staged beside a file target stays, hidden, until a load into the same folder comes ten minutes
+//! later or more: that removes it, as nobody holds its lock any more. The transaction of a killed load ends with its
+//! connection, which the server notices when it next reads or writes.
 
 mod result;
 mod retry;
 mod stream;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -18,13 +48,13 @@ use std::time::Instant;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffer::{self, Buffer};
+use crate::buffer::{self, Buffer, Guard, Holder};
 use crate::config;
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::selector::{self, Selector};
-use crate::model::{BufferFormat, Pipeline};
-use crate::plan::sink::Progress;
+use crate::model::{BufferFormat, LockMode, Pipeline};
+use crate::plan::sink::{Progress, interrupted};
 use crate::plan::{Engine, Resources, RunInfo};
 
 pub use result::{ErrorReport, RunResult, Status, StreamResult};
@@ -104,6 +134,10 @@ pub struct RunOptions {
     pub retries: Option<u32>,
     /// The memory that the run may take, and where it spills.
     pub resources: Resources,
+    /// For a load: the buffers of this run in the place of the newest ones.
+    pub buffer_run: Option<String>,
+    /// What to do while another run has a stream; else as the pipeline's `buffer: {lock: …}` says.
+    pub lock: Option<LockMode>,
 }
 
 impl Default for RunOptions {
@@ -120,6 +154,8 @@ impl Default for RunOptions {
             cancel: CancellationToken::new(),
             retries: None,
             resources: Resources::default(),
+            buffer_run: None,
+            lock: None,
         }
     }
 }
@@ -131,12 +167,51 @@ pub(crate) struct Run<'a> {
     engine: Arc<Engine>,
     buffer: Option<Arc<dyn Buffer>>,
     info: RunInfo,
+    /// The locks of the selected streams, by their ids.
+    locks: BTreeMap<&'a str, Box<dyn Guard>>,
+}
+
+/// Takes the locks of streams in the order of their names, so that two runs never wait for each other.
+async fn take_locks<'a>(
+    pipeline: &'a Pipeline,
+    selected: &[usize],
+    buffer: &dyn Buffer,
+    run_id: &str,
+    mode: LockMode,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<&'a str, Box<dyn Guard>>> {
+    let names: BTreeSet<&str> = selected.iter().map(|index| pipeline.streams[*index].id.as_str()).collect();
+    let holder = Holder::new(run_id);
+    let mut locks = BTreeMap::new();
+    for name in names {
+        let taken = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(interrupted()),
+            taken = buffer.lock(&pipeline.name, name, &holder, mode) => taken,
+        };
+        match taken {
+            Ok(Some(guard)) => drop(locks.insert(name, guard)),
+            Ok(None) => {}
+            Err(error) => {
+                release(locks).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(locks)
+}
+
+async fn release(locks: BTreeMap<&str, Box<dyn Guard>>) {
+    for guard in locks.into_values() {
+        guard.release().await;
+    }
 }
 
 /// Runs a pipeline. A stream that fails is in the result, with its error, and does not stop the others.
 ///
 /// # Errors
-/// Configuration: the pipeline does not hold together. Selector: nothing is selected. Nothing has been touched then.
+/// Configuration: the pipeline does not hold together. Selector: nothing is selected. Buffer: another run has a stream, and
+/// is not to be waited for. Interrupted: it was waited for. Nothing has been touched then.
 pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult> {
     config::check(pipeline, &options.registry)?;
     let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
@@ -145,7 +220,15 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: memory}`");
         return Err(error.with_hint("such a buffer is gone with its process: use `dxt run`, or another format"));
     }
-    let buffer = options.buffer.clone().or_else(|| buffer::open(&pipeline.buffer));
+    if options.buffer_run.is_some() && options.action != Action::Load {
+        let error =
+            Error::new(ErrorKind::Configuration, "a buffer's run is named, and nothing is loaded from a buffer");
+        return Err(error.with_hint("`dxt load --run-id ID` loads the buffers of that run"));
+    }
+    let buffer = match &options.buffer {
+        Some(buffer) => Some(buffer.clone()),
+        None => buffer::open(&pipeline.buffer, &pipeline.connections)?,
+    };
     if buffer.is_none() && one_half {
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: none}`");
         return Err(error.with_hint("extract and load need a buffer between them: use `dxt run`, or another format"));
@@ -153,7 +236,14 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
     let engine = Engine::new(&options.registry, &pipeline.connections, buffer.clone(), &pipeline.base_dir)?
         .with_resources(&options.resources)?;
     let info = RunInfo::new(&pipeline.name);
-    let run = Run { pipeline, options, engine: Arc::new(engine), buffer, info };
+    let locks = match &buffer {
+        Some(buffer) if options.action != Action::DryRun => {
+            let mode = options.lock.unwrap_or(pipeline.buffer.lock);
+            take_locks(pipeline, &selected, buffer.as_ref(), &info.run_id, mode, &options.cancel).await?
+        }
+        _ => BTreeMap::new(),
+    };
+    let run = Run { pipeline, options, engine: Arc::new(engine), buffer, info, locks };
     let started = Instant::now();
     let failed = AtomicBool::new(false);
     let mut results: Vec<(usize, StreamResult)> = futures::stream::iter(selected)
@@ -177,11 +267,13 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
         .collect()
         .await;
     run.engine.close().await;
+    let Run { info, locks, .. } = run;
+    release(locks).await;
     results.sort_by_key(|(index, _)| *index);
     Ok(RunResult {
         pipeline: pipeline.name.clone(),
-        run_id: run.info.run_id,
-        started_at: run.info.started_at,
+        run_id: info.run_id,
+        started_at: info.started_at,
         seconds: started.elapsed().as_secs_f64(),
         streams: results.into_iter().map(|(_, r)| r).collect(),
     })

@@ -69,6 +69,9 @@ pub struct StreamResult {
     pub rows_read: u64,
     /// Rows in the buffer.
     pub rows_buffered: u64,
+    /// Rows staged in the target before it committed.
+    #[serde(default)]
+    pub rows_staged: u64,
     /// Rows new to the target.
     pub rows_written: u64,
     /// Rows of the target that got another value.
@@ -80,6 +83,9 @@ pub struct StreamResult {
     /// Rows of the target that a replace deleted, where it does so row by row.
     #[serde(default)]
     pub rows_deleted: u64,
+    /// Whether the target's ledger had these rows already, so that nothing was done.
+    #[serde(default)]
+    pub already_loaded: bool,
     /// Rows whose watermark is NULL, of an incremental extract.
     pub rows_null_watermark: u64,
     /// Bytes in the buffer, or written to the target where there is no buffer.
@@ -109,11 +115,13 @@ impl StreamResult {
             status,
             rows_read: 0,
             rows_buffered: 0,
+            rows_staged: 0,
             rows_written: 0,
             rows_updated: 0,
             rows_unchanged: 0,
             rows_dropped: 0,
             rows_deleted: 0,
+            already_loaded: false,
             rows_null_watermark: 0,
             bytes: 0,
             extract_seconds: 0.0,

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 use tracing::Instrument;
 
 use super::{Action, Phase, Run, Status, StreamResult, retry};
-use crate::buffer::{Buffer, BufferId, BufferStaging, Committed, Header};
-use crate::connector::Loader;
+use crate::buffer::{Buffer, BufferId, BufferStaging, Committed, Fingerprint, Header};
+use crate::connector::{Loader, Once, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ExtractMode, Stream};
-use crate::plan::sink::{Observed, Watch, interrupted};
+use crate::fault;
+use crate::model::{ExtractMode, Stream, Verify};
+use crate::plan::sink::{Observed, SummedTable, Tally, Watch, interrupted};
 use crate::plan::stream::{self as plans, ExtractPlan, LoadPlan};
-use crate::plan::{physical_plan, watermark};
+use crate::plan::{once, physical_plan, watermark};
 
 /// Runs a stream; its error, a panic included, is in the result.
 pub(super) async fn run(run: &Run<'_>, stream: &Stream) -> StreamResult {
@@ -110,7 +112,8 @@ impl Work<'_> {
         let (loader, extract) = self.unless_cancelled(planned).await?;
         // The load is planned before a row moves: a target that does not fit is found now.
         let from = extract.watermark.as_ref().map(|w| w.from.clone());
-        let load = plans::load(self.stream, loader, &extract.schema, from, &self.run.info)?;
+        let mut load = plans::load(self.stream, loader, &extract.schema, from, &self.run.info)?;
+        load.spec.once = self.once(&self.buffer_id(), buffer)?;
         if buffer.is_none() {
             plans::guard_itself(&extract.select, &load)?;
         }
@@ -120,12 +123,17 @@ impl Work<'_> {
         }
         let Some(buffer) = buffer else {
             let column = extract.watermark.as_ref().map(|w| w.column.clone());
-            let observed = self.load(&context, &load, extract.select, column, None, result).await?;
+            let observed = {
+                let watch = Watch { column, checksum: self.sums(), ..self.watch() };
+                self.load(&context, &load, extract.select, watch, result).await?
+            };
             result.rows_read = observed.rows;
             self.watermark_to(&observed, result);
             return Ok(());
         };
+        fault::point("run.planned");
         let committed = self.extract(&context, buffer, extract, result).await?;
+        fault::point("run.extracted");
         let loaded = self.load_committed(buffer, &load, &committed, result).await;
         self.clean_up(buffer, &committed, loaded).await
     }
@@ -145,20 +153,20 @@ impl Work<'_> {
     }
 
     async fn load_only(&self, buffer: &Arc<dyn Buffer>, result: &mut StreamResult) -> Result<()> {
-        let (pipeline, id) = (&self.run.pipeline.name, &self.stream.id);
-        let none = |text: String| {
-            Err(Error::new(ErrorKind::Buffer, text).with_hint("`dxt extract` fills it; `dxt run` does both steps"))
-        };
-        let committed = match buffer.committed(pipeline, id).await?.into_iter().next() {
-            None => return none(format!("there is no committed buffer of {pipeline}.{id}")),
-            Some(newest) if newest.loaded => {
-                return none(format!("the newest buffer of {pipeline}.{id} has been loaded already"));
-            }
-            Some(newest) => newest,
-        };
+        let committed = self.buffer_to_load(buffer.as_ref()).await?;
         let header = &committed.manifest.header;
-        plans::check_unchanged(self.stream, &header.schema)?;
-        let loader = self.unless_cancelled(self.loader()).await?;
+        header.fingerprint.check_unchanged(&Fingerprint::of(self.run.pipeline, self.stream))?;
+        let once = self.once(&committed.id, Some(buffer))?;
+        let looked = async {
+            let loader = self.run.engine.loader(self.stream).await?;
+            // A target that has rows may have just these: its ledger, which is asked within the transaction, knows.
+            let accident = plans::guard_accident(self.stream, loader.as_ref()).await;
+            if once.is_none() {
+                accident.clone()?;
+            }
+            Ok((loader, accident))
+        };
+        let (loader, accident) = self.unless_cancelled(looked).await?;
         let from = match (header.incremental, &header.watermark_from) {
             (false, _) => None,
             (true, None) => Some(None),
@@ -167,9 +175,56 @@ impl Work<'_> {
         result.watermark_from = header.watermark_from.clone();
         result.rows_buffered = committed.manifest.rows;
         result.bytes = committed.manifest.bytes;
-        let load = plans::load(self.stream, loader, &header.schema, from, &self.run.info)?;
+        let mut load = plans::load(self.stream, loader, &header.schema, from, &self.run.info)?;
+        load.spec.once = once;
         let loaded = self.load_committed(buffer, &load, &committed, result).await;
+        let loaded = loaded.map_err(|error| match accident {
+            Err(accident) if error.message() == filled_meanwhile().message() => accident,
+            _ => error,
+        });
         self.clean_up(buffer, &committed, loaded).await
+    }
+
+    /// The buffer of the run that is asked for, else the newest; one that is not loaded yet.
+    async fn buffer_to_load(&self, buffer: &dyn Buffer) -> Result<Committed> {
+        let (pipeline, id) = (&self.run.pipeline.name, &self.stream.id);
+        let none = |text: String, hint: String| Err(Error::new(ErrorKind::Buffer, text).with_hint(hint));
+        let found = buffer.committed(pipeline, id).await?;
+        let waiting: Vec<&str> = found.iter().filter(|c| !c.loaded).map(|c| c.id.run_id.as_str()).collect();
+        let mut hint = "`dxt extract` fills it; `dxt run` does both steps".to_string();
+        if !waiting.is_empty() {
+            hint += &format!("; not loaded, for `--run-id`: {}", waiting.join(", "));
+        }
+        let (wanted, whose) = match &self.run.options.buffer_run {
+            Some(run) => (found.into_iter().find(|c| c.id.run_id == *run), format!("of {pipeline}.{id} by run {run}")),
+            None => (found.into_iter().next(), format!("of {pipeline}.{id}")),
+        };
+        match (wanted, &self.run.options.buffer_run) {
+            (None, _) => none(format!("there is no committed buffer {whose}"), hint),
+            (Some(there), Some(_)) if there.loaded => none(format!("the buffer {whose} has been loaded already"), hint),
+            (Some(there), None) if there.loaded => {
+                none(format!("the newest buffer {whose} has been loaded already"), hint)
+            }
+            (Some(there), _) => Ok(there),
+        }
+    }
+
+    /// Checks that nobody has taken the stream over from this run.
+    fn check_lock(&self) -> Result<()> {
+        self.run.locks.get(self.stream.id.as_str()).map_or(Ok(()), |guard| guard.check())
+    }
+
+    /// What a killed run has left goes when it is old enough. A failure costs no more than its place.
+    async fn sweep(&self, buffer: &dyn Buffer) {
+        let grace = self.run.pipeline.buffer.grace;
+        match buffer.sweep(&self.run.pipeline.name, &self.stream.id, grace).await {
+            Ok(swept) => {
+                for id in swept {
+                    tracing::info!(run_id = id.run_id, "what run has not committed is removed");
+                }
+            }
+            Err(error) => tracing::warn!(error = %error, "what is not committed could not be removed"),
+        }
     }
 
     /// The watermark that the extract started from, in the type of the target's column.
@@ -209,14 +264,16 @@ impl Work<'_> {
         plan: ExtractPlan,
         result: &mut StreamResult,
     ) -> Result<Committed> {
-        let id = BufferId::new(&self.run.pipeline.name, &self.stream.id, &self.run.info.run_id);
+        let id = self.buffer_id();
         let header = Header {
             incremental: plan.watermark.is_some(),
             watermark_from: result.watermark_from.clone(),
+            fingerprint: Fingerprint::of(self.run.pipeline, self.stream),
             ..Header::new(plan.schema, plan.source)
         };
-        let watch = Watch { column: plan.watermark.map(|w| w.field), ..self.watch() };
-        let staging = Arc::new(BufferStaging::new(buffer.clone(), id.clone(), header));
+        self.sweep(buffer.as_ref()).await;
+        let watch = Watch { column: plan.watermark.map(|w| w.field), checksum: self.sums(), ..self.watch() };
+        let staging = Arc::new(BufferStaging::new(buffer.clone(), id.clone(), header, watch.progress.clone()));
         let insert = plans::insert(plan.select, staging, watch.clone())?;
         let started = Instant::now();
         let ended = self.execute(context, &insert, Phase::Extract, &watch, None).await;
@@ -227,8 +284,39 @@ impl Work<'_> {
         self.watermark_to(&observed, result);
         result.rows_buffered = observed.counts.map_or(0, |c| c.staged);
         result.bytes = observed.counts.map_or(0, |c| c.bytes);
-        let committed = buffer.committed(&id.pipeline, &id.stream).await?.into_iter().find(|c| c.id == id);
-        committed.ok_or_else(|| Error::new(ErrorKind::Buffer, "the buffer that was just committed is not there"))
+        buffer
+            .find(&id)
+            .await?
+            .ok_or_else(|| Error::new(ErrorKind::Buffer, "the buffer that was just committed is not there"))
+    }
+
+    /// The buffer of what this run extracts.
+    fn buffer_id(&self) -> BufferId {
+        BufferId::new(&self.run.pipeline.name, &self.stream.id, &self.run.info.run_id)
+    }
+
+    fn once(&self, id: &BufferId, buffer: Option<&Arc<dyn Buffer>>) -> Result<Option<Once>> {
+        once(&self.run.engine, self.stream, id, buffer.is_some_and(|buffer| buffer.outlives()))
+    }
+
+    fn sums(&self) -> bool {
+        self.stream.load.verify == Verify::Checksum
+    }
+
+    /// Has the rows of a buffer summed as they are read, where that is asked for.
+    fn tally(&self, table: &mut Arc<dyn TableProvider>, header: &Header) -> Option<Arc<Tally>> {
+        if !self.sums() {
+            return None;
+        }
+        let Some(sums) = header.sums.clone() else {
+            tracing::warn!(
+                "the buffer has no checksums, as it was extracted without `verify: checksum`: its rows are counted"
+            );
+            return None;
+        };
+        let (summed, tally) = SummedTable::new(table.clone(), header.schema.clone(), sums);
+        *table = Arc::new(summed);
+        Some(tally)
     }
 
     fn watermark_to(&self, observed: &Observed, result: &mut StreamResult) {
@@ -248,9 +336,13 @@ impl Work<'_> {
         let context = &plans::plain_context(&self.run.engine, self.stream);
         loop {
             let loaded = async {
-                let table = buffer.read(committed).await?;
+                self.check_lock()?;
+                let mut table = buffer.read(committed).await?;
+                let tally = self.tally(&mut table, &committed.manifest.header);
                 let scan = plans::scan_buffer(&committed.id.pipeline, &committed.id.stream, table)?;
-                self.load(context, load, scan, None, Some(committed.manifest.rows), result).await
+                let expected_rows = Some(committed.manifest.rows);
+                let watch = Watch { expected_rows, checksum: self.sums(), tally, ..self.watch() };
+                self.load(context, load, scan, watch, result).await
             };
             match loaded.await {
                 Ok(_) => return Ok(()),
@@ -268,18 +360,22 @@ impl Work<'_> {
         context: &SessionContext,
         load: &LoadPlan,
         input: LogicalPlan,
-        column: Option<String>,
-        expected_rows: Option<u64>,
+        watch: Watch,
         result: &mut StreamResult,
     ) -> Result<Observed> {
-        let watch = Watch { column, expected_rows, ..self.watch() };
         let insert = load.insert(input, watch.clone())?;
         let started = Instant::now();
-        let ended = self.execute(context, &insert, Phase::Load, &watch, expected_rows).await;
+        let ended = self.execute(context, &insert, Phase::Load, &watch, watch.expected_rows).await;
         result.load_seconds = started.elapsed().as_secs_f64();
-        ended.map_err(|e| e.context("load"))?;
         let observed = watch.progress.observed();
         let counts = observed.counts.unwrap_or_default();
+        // Also where they differ.
+        result.rows_staged = counts.staged;
+        ended.map_err(|e| e.context("load"))?;
+        result.already_loaded = observed.already_loaded;
+        if observed.already_loaded {
+            tracing::info!(target_table = load.loader.target(), "already loaded: the target's ledger has these rows");
+        }
         result.rows_written = counts.inserted;
         result.rows_updated = counts.updated;
         result.rows_unchanged = counts.unchanged;
@@ -313,17 +409,25 @@ impl Work<'_> {
 
     /// After a load: the buffer goes, or stays with a mark; after a failed one it stays as it is.
     async fn clean_up(&self, buffer: &Arc<dyn Buffer>, committed: &Committed, loaded: Result<()>) -> Result<()> {
+        fault::point("run.loaded");
         let config = &self.run.pipeline.buffer;
         match loaded {
             Ok(()) if config.persist || !config.cleanup_on_success => buffer.mark_loaded(&committed.id).await,
             Ok(()) => {
                 // Older buffers that were never loaded are superseded. They go first: with the newest gone, a later
                 // `dxt load` would take one of them for what is to be loaded.
-                for older in buffer.committed(&committed.id.pipeline, &committed.id.stream).await? {
-                    if !older.loaded && older.id.run_id < committed.id.run_id {
+                let (pipeline, stream) = (&committed.id.pipeline, &committed.id.stream);
+                // One of them may be damaged: the load is done all the same.
+                let all = buffer.committed(pipeline, stream).await.unwrap_or_else(|error| {
+                    tracing::warn!(error = %error, "superseded buffers could not be listed");
+                    Vec::new()
+                });
+                for older in all {
+                    if !older.loaded && older.age() < committed.age() {
                         buffer.cleanup(&older.id).await?;
                     }
                 }
+                fault::point("run.superseded.gone");
                 buffer.cleanup(&committed.id).await
             }
             Err(error) if config.retain_on_failure => {

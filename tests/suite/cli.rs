@@ -54,6 +54,7 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
     assert_eq!(
         keys,
         [
+            "already_loaded",
             "attempts",
             "bytes",
             "error",
@@ -65,6 +66,7 @@ fn the_result_is_on_stdout_and_progress_on_stderr() {
             "rows_dropped",
             "rows_null_watermark",
             "rows_read",
+            "rows_staged",
             "rows_unchanged",
             "rows_updated",
             "rows_written",

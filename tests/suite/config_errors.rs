@@ -799,7 +799,7 @@ fn the_text_that_is_mutated_is_valid() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_gives_a_pipeline_or_an_error(text in any::<String>()) {

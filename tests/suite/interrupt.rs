@@ -76,7 +76,9 @@ fn an_extract_that_is_interrupted_leaves_no_buffer_no_session_and_later_streams_
         interrupted(&ran, "a");
         assert_eq!((&ran.stream("b")["status"], &ran.stream("b")["attempts"]), (&"skipped".into(), &0.into()));
         assert!(ran.err.contains("rolled back"), "{}", ran.err);
-        assert_eq!(files(&project.path(".dxt")), Vec::<String>::new());
+        // The file of a lock stays, and nobody holds it.
+        let left = files(&project.path(".dxt")).into_iter().filter(|file| !file.ends_with(".lock"));
+        assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
         assert_eq!(sessions(&name), "0");
         assert_eq!(sqlite3(&project.path("t.db"), "SELECT * FROM t; SELECT name FROM sqlite_schema"), "1|old|\nt");
     }

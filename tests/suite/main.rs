@@ -1,14 +1,20 @@
 //! dxt as a user runs it, against real servers that `tests/run` starts. A test whose server is missing fails.
 
+mod buffers;
+mod chaos;
 mod cli;
 mod config_errors;
 mod conformance;
+mod counts;
+mod crash;
 mod explain;
 mod full_disk;
+mod hostile;
 mod incremental;
 mod interrupt;
 mod memory;
 mod object_store;
+mod once;
 mod postgres;
 mod postgres_arrays;
 mod postgres_connect;
@@ -20,8 +26,10 @@ mod postgres_review;
 mod postgres_types;
 mod quickstart;
 mod retries;
+mod secrets;
 mod semantics;
 mod sqlite;
 mod support;
 mod uuid;
+mod verify;
 mod volume;

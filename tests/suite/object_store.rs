@@ -2,7 +2,7 @@
 
 use crate::support::{Project, env, people, python};
 
-fn connection(bucket: &str) -> String {
+pub fn connection(bucket: &str) -> String {
     let endpoint = env("DXT_TEST_S3_ENDPOINT");
     format!(
         "{{url: 's3://{bucket}/lake', options: {{aws_endpoint: '{endpoint}', aws_access_key_id: testing, aws_secret_access_key: testing-secret-key, \
@@ -10,7 +10,7 @@ fn connection(bucket: &str) -> String {
     )
 }
 
-fn boto(program: &str, bucket: &str) -> String {
+pub fn boto(program: &str, bucket: &str) -> String {
     let head = format!(
         "import boto3,sys\ns3=boto3.client('s3',endpoint_url='{}',aws_access_key_id='testing',aws_secret_access_key='x',region_name='us-east-1')\nb='{bucket}'\n",
         env("DXT_TEST_S3_ENDPOINT")

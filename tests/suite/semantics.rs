@@ -338,9 +338,9 @@ fn a_superseded_buffer_is_not_loaded() {
 #[test]
 fn a_load_after_the_fields_have_changed_is_refused() {
     for (now, said) in [
-        ("[id, {id: other, source: v}]", "v is no field of the stream"),
-        ("[id, v, name]", "has no name"),
-        ("[id, {id: v, dtype: string}]", "v is int64 in the buffer"),
+        ("[id, {id: other, source: v}]", "field v was `column v` and is gone"),
+        ("[id, v, name]", "field name is new: `column name`"),
+        ("[id, {id: v, dtype: string}]", "field v was `column v` and is `column v, dtype string`"),
     ] {
         let project = Project::new();
         people(&project.path("in.parquet"), &[(1, Some("a"), Some(1))]);

@@ -8,12 +8,16 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::staged::{hidden_name, make_folders, remove_folders, safe, sync_parent};
+use super::sweep::sweep;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::fault;
 
 /// A folder in the making beside the one that it will replace. Dropping it removes it.
 pub struct LocalFolder {
     path: PathBuf,
     made: Vec<PathBuf>,
+    /// Locked until it has its name.
+    _lock: Option<fs::File>,
     published: bool,
 }
 
@@ -28,11 +32,14 @@ impl LocalFolder {
             return Err(Error::new(ErrorKind::Loader, format!("{} cannot be replaced", target.display())));
         };
         let made = make_folders(parent).during(ErrorKind::Loader, doing)?;
+        sweep(parent);
         let id = format!("{}-{}", safe(run_id), uuid::Uuid::now_v7().simple());
         let plain = parent.join(hidden_name(name, run_id, ""));
         let path = if plain.exists() { parent.join(hidden_name(name, &id, "")) } else { plain };
-        let folder = Self { path, made, published: false };
+        let mut folder = Self { path, made, _lock: None, published: false };
         fs::create_dir(&folder.path).during(ErrorKind::Loader, doing)?;
+        folder._lock = fs::File::open(&folder.path).ok().filter(|dir| dir.try_lock().is_ok());
+        fault::point("file.folder.made");
         Ok(folder)
     }
 
@@ -50,6 +57,7 @@ impl LocalFolder {
         fs::File::open(&self.path).and_then(|dir| dir.sync_all()).during(ErrorKind::Loader, doing)?;
         if !target.exists() {
             rename_new_folder(&self.path, target).during(ErrorKind::Loader, doing)?;
+            fault::point("file.folder.placed");
             self.published = true;
             let _ = sync_parent(target);
             return Ok(());
@@ -57,15 +65,18 @@ impl LocalFolder {
         if let Ok(old) = fs::metadata(target) {
             fs::set_permissions(&self.path, old.permissions()).during(ErrorKind::Loader, doing)?;
         }
+        fault::point("file.exchange.before");
         renameat_with(CWD, &self.path, CWD, target, RenameFlags::EXCHANGE).map_err(|e| {
             Error::new(ErrorKind::Loader, format!("{} cannot be replaced in one step", target.display()))
                 .with_source(io::Error::from(e))
                 .with_hint("the file system cannot exchange folders: write one file instead, such as `x.parquet`")
         })?;
+        fault::point("file.exchange.after");
         // From here on the new rows are there: what follows only tidies up, and what it leaves is hidden.
         self.published = true;
         let _ = sync_parent(target);
         let _ = fs::remove_dir_all(&self.path);
+        fault::point("file.exchange.tidied");
         Ok(())
     }
 }

@@ -184,6 +184,21 @@ impl FileOptions {
         Self { compression: None, ..self.clone() }
     }
 
+    /// The same options, with all that a file's name says said outright: for a file that is not called so yet.
+    ///
+    /// # Errors
+    /// Configuration: as for [`Self::codec`] and [`Self::dialect`].
+    pub fn outright(&self, format: Format, name: &str) -> Result<Self> {
+        let codec = if format.is_text() { self.codec(name)? } else { Codec::None };
+        let compression = match codec {
+            Codec::None => "none",
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+        };
+        let delimiter = if format == Format::Csv { Some(self.dialect(name)?.delimiter) } else { None };
+        Ok(Self { format: Some(format), compression: Some(compression.into()), delimiter, ..self.clone() })
+    }
+
     /// Checks that no option belongs to another format than `format`.
     ///
     /// # Errors

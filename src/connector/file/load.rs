@@ -10,8 +10,9 @@ use super::encode::Encoder;
 use super::folder::LocalFolder;
 use super::sink::FileLoader;
 use super::staged::Staged;
-use crate::connector::{Load, LoadCounts, LoadSpec, Loader, filled_meanwhile};
+use crate::connector::{Load, LoadCounts, LoadSpec, Loader, StagedRows, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::fault;
 use crate::model::{DxtSchema, LoadMode};
 
 /// How what is staged becomes visible.
@@ -30,16 +31,19 @@ pub enum Publish {
 
 /// One load of a file or a part.
 pub struct FileLoad {
-    /// `None` once sealed.
+    /// `None` once the file is ended.
     encoder: Option<Encoder>,
     // Before the folder that it is in: fields are dropped in this order.
     staged: Staged,
     publish: Publish,
     counts: LoadCounts,
+    sealed: bool,
     schema: DxtSchema,
     expected: Option<(String, Option<ScalarValue>)>,
     expect_empty: bool,
     loader: FileLoader,
+    /// Where the rows will be asked for.
+    reread: Option<LoadSpec>,
 }
 
 impl FileLoad {
@@ -51,12 +55,35 @@ impl FileLoad {
         };
         let (schema, counts) = (spec.schema.clone(), LoadCounts::default());
         let expect_empty = spec.expect_empty;
-        Self { encoder: Some(encoder), staged, publish, counts, schema, expected, expect_empty, loader }
+        let reread = spec.reread.then(|| spec.clone());
+        Self {
+            encoder: Some(encoder),
+            staged,
+            publish,
+            counts,
+            sealed: false,
+            schema,
+            expected,
+            expect_empty,
+            loader,
+            reread,
+        }
     }
 
     async fn stage(&mut self, bytes: Vec<u8>) -> Result<()> {
         self.counts.bytes += bytes.len() as u64;
         self.staged.write(&bytes).await
+    }
+
+    /// Ends the file, which is staged then.
+    async fn end_file(&mut self) -> Result<()> {
+        let Some(encoder) = self.encoder.take() else { return Ok(()) };
+        let bytes = encoder.finish().map_err(|e| e.context(format!("writing {}", self.loader.label())))?;
+        self.stage(bytes).await?;
+        fault::point("file.staged");
+        self.staged.seal().await?;
+        fault::point("file.sealed");
+        Ok(())
     }
 
     // By `&mut`: an encoder may go to another thread, but not be shared with one.
@@ -96,27 +123,36 @@ impl Load for FileLoad {
         };
         let bytes = encoder.write(&batch).map_err(|e| e.context(format!("writing {label}")))?;
         self.counts.staged += batch.num_rows() as u64;
+        fault::point("file.write");
         self.stage(bytes).await
     }
 
+    async fn staged(&mut self) -> Result<Option<StagedRows<'_>>> {
+        self.end_file().await?;
+        match (&self.staged, &self.reread) {
+            (Staged::Local(file), Some(spec)) => self.loader.reread(file.path(), spec).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
     async fn seal(&mut self) -> Result<LoadCounts> {
-        if let Some(encoder) = self.encoder.take() {
-            let bytes = encoder.finish().map_err(|e| e.context(format!("writing {}", self.loader.label())))?;
-            self.stage(bytes).await?;
-            self.staged.seal().await?;
+        if !self.sealed {
+            self.end_file().await?;
             self.check_watermark().await?;
             if self.expect_empty && self.loader.has_rows().await? {
                 return Err(filled_meanwhile().context(self.loader.label().to_string()));
             }
             self.counts.inserted = self.counts.staged;
+            self.sealed = true;
         }
         Ok(self.counts)
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        if self.encoder.is_some() {
+        if !self.sealed {
             return Err(Error::new(ErrorKind::Pipeline, format!("{} is not sealed", self.loader.label())));
         }
+        fault::point("file.commit.before");
         let Self { staged, publish, loader, .. } = *self;
         match (staged, publish) {
             (Staged::Local(file), publish) => {

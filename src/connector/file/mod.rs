@@ -17,17 +17,18 @@ mod json;
 mod labelled;
 mod listing;
 mod load;
-mod location;
+pub(crate) mod location;
 pub(crate) mod logical;
 pub(crate) mod parquet;
 mod parse;
 mod sink;
 mod source;
 mod staged;
-mod store;
+pub(crate) mod store;
+mod sweep;
 mod text;
 mod types;
-mod upload;
+pub(crate) mod upload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use listing::{files, nothing_there};
 use location::{Location, Place, What};
 use sink::FileLoader;
 use source::{FileTable, Look};
-use store::StoreKind;
+use store::{Store, StoreKind};
 use types::{FileTypes, KIND};
 
 /// What file connections can do. A web server only reads, which its loader says.
@@ -59,6 +60,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     upsert: false,
     transactional: true,
     partitions: false,
+    ledger: false,
 };
 
 /// The factory of file connections.
@@ -95,6 +97,11 @@ impl FileConnector {
     /// Configuration: the folder's path is not UTF-8.
     pub fn local(name: impl Into<String>, base_dir: &Path) -> Result<Self> {
         Ok(Self { name: name.into(), place: Place::local(base_dir)? })
+    }
+
+    /// A connector of the objects below a key of a store.
+    pub(crate) fn within(name: impl Into<String>, store: Store, root: String) -> Self {
+        Self { name: name.into(), place: Place { store, root, format: None } }
     }
 
     /// A dataset's place, and its name for people: as SQL names it, without the secrets of a URL.

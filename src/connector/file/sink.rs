@@ -1,9 +1,12 @@
 //! A file or folder as a target: what it takes, and one load of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
+use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt};
 
 use super::encode::Encoder;
 use super::folder::LocalFolder;
@@ -16,7 +19,7 @@ use super::staged::{LocalFile, Staged, safe};
 use super::store::StoreKind;
 use super::types::{FileTypes, stored};
 use super::upload::Upload;
-use crate::connector::{Dataset, ExtractRequest, Extractor, Load, LoadSpec, Loader, TypeMapper};
+use crate::connector::{Dataset, ExtractRequest, Extractor, Load, LoadSpec, Loader, StagedRows, TypeMapper};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, LoadMode, Options};
 
@@ -177,6 +180,34 @@ impl FileLoader {
         }
     }
 
+    /// The rows of a file that a load has staged, read as they will be.
+    ///
+    /// # Errors
+    /// Extractor: the file cannot be read.
+    pub async fn reread(&self, path: &Path, spec: &LoadSpec) -> Result<StagedRows<'static>> {
+        let doing = || format!("reading back what is staged for {}", self.label);
+        let name = if self.is_folder() { "" } else { self.location.key.as_str() };
+        let options = self.options(spec)?.outright(self.format, name)?;
+        let key = path.to_str().unwrap_or_default().trim_start_matches('/').to_string();
+        let location = Location { store: self.location.store.clone(), key, what: What::File };
+        let fields = spec.schema.fields.iter();
+        let declared: Vec<_> = fields.map(|field| (field.name.clone(), field.dtype.clone())).collect();
+        let look = Look {
+            label: self.label.clone(),
+            options: &options,
+            format: Some(self.format),
+            declared: &declared,
+            infer: false,
+            batch_size: ExtractRequest::new(Dataset::Path(String::new())).batch_size,
+        };
+        let Some(table) = FileTable::look(&location, &look).await.map_err(|e| e.context(doing()))? else {
+            return Err(Error::new(ErrorKind::Loader, doing() + ": the file is gone"));
+        };
+        let frame = SessionContext::new().read_table(Arc::new(table)).during(ErrorKind::Loader, doing)?;
+        let rows = frame.execute_stream().await.during(ErrorKind::Loader, doing)?;
+        Ok(rows.map_err(Error::from).boxed())
+    }
+
     fn check_schema(&self, spec: &LoadSpec) -> Result<()> {
         let fields = &spec.schema.fields;
         if fields.is_empty() {
@@ -318,6 +349,11 @@ impl Loader for FileLoader {
             (_, true) => vec![format!("write a hidden folder ({format})"), format!("exchange it with {shown}")],
             (_, false) => vec![format!("write a hidden file ({format})"), format!("publish it as {shown}")],
         }
+    }
+
+    fn rereads(&self, _spec: &LoadSpec) -> bool {
+        // An object cannot be read before it is published.
+        self.location.store.is_local()
     }
 
     async fn has_rows(&self) -> Result<bool> {

@@ -8,8 +8,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 
+use super::sweep::sweep;
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::fault;
 
 /// A file in the making. Dropping it removes it.
 pub enum Staged {
@@ -54,6 +56,8 @@ pub struct LocalFile {
     path: PathBuf,
     made: Vec<PathBuf>,
     file: Option<tokio::fs::File>,
+    /// Locked until the file has its name: what is not, nobody writes to any more.
+    _lock: Option<fs::File>,
     published: bool,
 }
 
@@ -77,20 +81,26 @@ impl LocalFile {
     pub async fn create(dir: &Path, name: &str, run_id: &str) -> Result<Self> {
         let doing = || format!("making a file in {}", dir.display());
         let made = make_folders(dir).during(ErrorKind::Loader, doing)?;
-        let mut staged = Self { path: dir.join(hidden_name(name, run_id, ".tmp")), made, file: None, published: false };
-        let mut options = tokio::fs::OpenOptions::new();
+        sweep(dir);
+        let path = dir.join(hidden_name(name, run_id, ".tmp"));
+        let mut staged = Self { path, made, file: None, _lock: None, published: false };
+        let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
-        let file = match options.open(&staged.path).await {
+        let file = match options.open(&staged.path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Of another stream of this run, or of one that was killed: leave it alone.
                 let other = format!("{}-{}", safe(run_id), uuid::Uuid::now_v7().simple());
                 staged.path = dir.join(hidden_name(name, &other, ".tmp"));
-                options.open(&staged.path).await
+                options.open(&staged.path)
             }
             opened => opened,
         };
         match file {
-            Ok(file) => staged.file = Some(file),
+            Ok(file) => {
+                fault::point("file.made");
+                staged._lock = file.try_clone().ok().filter(|file| file.try_lock().is_ok());
+                staged.file = Some(file.into());
+            }
             Err(e) => {
                 staged.published = true;
                 remove_folders(&staged.made);
@@ -98,6 +108,11 @@ impl LocalFile {
             }
         }
         Ok(staged)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -126,7 +141,9 @@ impl LocalFile {
         if let Ok(old) = fs::metadata(target) {
             fs::set_permissions(&self.path, old.permissions()).during(ErrorKind::Loader, doing)?;
         }
+        fault::point("file.replace.before");
         fs::rename(&self.path, target).during(ErrorKind::Loader, doing)?;
+        fault::point("file.replace.after");
         self.published = true;
         // The rows are there for all to see: a failure to sync may not say that they are not.
         let _ = sync_parent(target);
@@ -143,6 +160,7 @@ impl LocalFile {
             let target = dir.join(name);
             match rename_new(&self.path, &target) {
                 Ok(()) => {
+                    fault::point("file.part.published");
                     self.published = true;
                     let _ = sync_parent(&target);
                     return Ok(());

@@ -38,6 +38,8 @@ fn spec(mode: LoadMode, run_id: &str) -> LoadSpec {
         watermark: None,
         expected_watermark: None,
         expect_empty: false,
+        once: None,
+        reread: false,
         run_id: run_id.into(),
         options: Options::new(),
     }

@@ -14,6 +14,7 @@ use super::error;
 use super::tls::{Encrypted, Tls};
 use super::watch::{self, CopyIn, CopyOut, Identity, Wait, Waits};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 
 const SETUP: &str =
     concat!(include_str!("../../../sql/postgres/session.sql"), include_str!("../../../sql/postgres/identity.sql"));
@@ -199,6 +200,7 @@ impl Session {
         drop(wait);
         match done {
             Ok(()) => {
+                fault::point("postgres.committed");
                 self.close().await;
                 Ok(())
             }
@@ -235,6 +237,7 @@ impl Session {
 
     /// Runs statements that take and give nothing.
     pub(super) async fn run(&self, sql: &str, doing: &str) -> Result<()> {
+        fault::point("postgres.statement");
         let _wait = self.waiting();
         match self.client.batch_execute(sql).await {
             Ok(()) => Ok(()),
@@ -244,6 +247,7 @@ impl Session {
 
     /// Runs one statement and gives the number of rows that it touched.
     pub(super) async fn execute(&self, sql: &str, doing: &str) -> Result<u64> {
+        fault::point("postgres.statement");
         let _wait = self.waiting();
         match self.client.execute(sql, &[]).await {
             Ok(rows) => Ok(rows),

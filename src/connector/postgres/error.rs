@@ -36,8 +36,15 @@ fn from_server(kind: ErrorKind, doing: &str, said: &DbError) -> Error {
     if let Some(place) = said.where_() {
         text += &format!("; at {}", long(place));
     }
-    text += &format!(" (SQLSTATE {})", said.code().code());
+    let code = said.code().code();
+    text += &format!(" (SQLSTATE {code})");
+    // Of these classes are a connection that the server has lost, and a server that stops.
+    let lost = code.starts_with("08") || code.starts_with("57P0");
+    let kind = if lost { ErrorKind::Connection } else { kind };
     let error = Error::new(kind, text).transient(is_transient(said.code()));
+    if lost {
+        return error.with_hint("look at the server's log and the network between, and run it again");
+    }
     match said.hint().map(str::to_string).or_else(|| way_out(said)) {
         Some(hint) => error.with_hint(hint),
         None => error,

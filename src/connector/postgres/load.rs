@@ -6,30 +6,34 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch};
 use async_trait::async_trait;
 use bytes::BytesMut;
-use futures::SinkExt;
+use futures::{SinkExt, StreamExt, stream};
 use tokio_postgres::Row;
 
 use super::catalog::{Relation, get};
 use super::client::Session;
-use super::codec::{CopyEncoder, FrameWriter, encoder, shorten};
+use super::codec::{CopyDecoder, CopyEncoder, FrameWriter, encoder, shorten};
 use super::dialect::PostgresDialect;
+use super::ledger::Ledger;
 use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::{Patience, bound};
 use super::sink::{PostgresLoader, check, greatest};
 use super::snapshot::Snapshots;
-use super::statements::{BEGIN, Plan, Way, turn};
+use super::statements::{BEGIN, Plan, Way, copy_out, turn};
 use super::types::{PgType, SYSTEM};
 use super::upsert::{Cascade, DEFERRED, Gone, Merge, Upsert};
 use super::watch::CopyIn;
 use crate::connector::sql::Dialect;
-use crate::connector::{Load, LoadCounts, LoadSpec, filled_meanwhile};
+use crate::connector::{Load, LoadCounts, LoadSpec, StagedRows, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::{DxtField, DxtSchema, RelationName};
 
 const WRITTEN: &str = include_str!("../../../sql/postgres/written.sql");
 const MISSING_TYPES: &str = include_str!("../../../sql/postgres/missing_types.sql");
 /// Bytes that are sent at once.
 const PIECE: usize = 256 << 10;
+/// Rows of a batch that is read back, at most.
+const BATCH_ROWS: usize = 8192;
 
 /// A load. Dropped before its commit, it rolls back.
 pub(super) struct PostgresLoad {
@@ -47,16 +51,30 @@ pub(super) struct PostgresLoad {
     copy: Option<Pin<Box<CopyIn>>>,
     buffer: BytesMut,
     counts: LoadCounts,
+    /// Whether the ledger has it already; then there is no COPY.
+    already: bool,
+    /// Whether the COPY has ended well.
+    ended: bool,
+    /// Where an entry has to be made.
+    ledger: Option<Ledger>,
     sealed: bool,
     /// Whether a step has begun and not ended, as one that is dropped in its middle.
     within: bool,
 }
 
 impl PostgresLoad {
-    /// Begins the transaction, takes the locks, looks again at what may have changed, and starts the COPY.
+    /// Begins the transaction, takes the locks, looks again at what may have changed, asks the ledger, and starts the COPY.
     pub(super) async fn begin(session: Session, loader: &PostgresLoader, spec: &LoadSpec) -> Result<Self> {
         let name = &loader.name;
         let options = LoadOptions::read(&spec.options)?;
+        let ledger = match &spec.once {
+            Some(once) => {
+                let ledger = Ledger::new(name, once)?;
+                ledger.prepare(&session, &loader.label).await?.then_some(ledger)
+            }
+            None => None,
+        };
+        fault::point("postgres.begin");
         session.run(BEGIN, "beginning the transaction").await?;
         if let Some(bound) = bound(options.lock_timeout) {
             session.run(&bound, "bounding the wait for locks").await?;
@@ -80,49 +98,69 @@ impl PostgresLoad {
             patience.wait(doing, session.run(lock, doing)).await?;
             (relation, plan) = look().await?;
         }
-        if let Some(create) = &plan.create {
-            expect_types(&session, &spec.schema).await?;
-            session.run(create, "creating the target").await?;
-        }
-        if loader.relayed {
-            expect_natives(&plan.columns, spec)?;
-        }
-        expect_watermark(&session, relation.as_ref(), spec).await?;
-        if spec.expect_empty && relation.is_some() {
-            expect_no_rows(&session, name).await?;
-        }
-        let mut counts = LoadCounts::default();
-        match &plan.way {
-            Way::Append => {}
-            Way::Empty { empty, left } => {
-                for sql in empty {
-                    counts.deleted += session.execute(sql, "emptying the target").await?;
-                }
-                expect_empty(&session, left).await?;
-            }
-            Way::Merge(upsert) => session.run(&upsert.stage, "making the staging table").await?,
-            Way::Swap(swap) => swap.make(&session).await?,
-        }
-        let encoder = match loader.relayed {
-            true => Box::new(FrameWriter::default()),
-            false => encoder(&plan.columns),
-        };
-        let copy = session.copy_in(&plan.copy(encoder.format()), "starting COPY").await?;
-        Ok(Self {
+        fault::point("postgres.locked");
+        let mut load = Self {
             label: loader.label.clone(),
             database: loader.database.clone(),
             snapshots: loader.snapshots.clone(),
             written: Vec::new(),
             session,
             patience,
+            encoder: match loader.relayed {
+                true => Box::new(FrameWriter::default()),
+                false => encoder(&plan.columns),
+            },
             plan,
-            encoder,
-            copy: Some(Box::pin(copy)),
-            buffer: BytesMut::with_capacity(2 * PIECE),
-            counts,
+            copy: None,
+            buffer: BytesMut::new(),
+            counts: LoadCounts::default(),
+            already: false,
+            ended: false,
+            ledger,
             sealed: false,
             within: false,
-        })
+        };
+        if let Some(ledger) = &load.ledger {
+            load.already = ledger.has(&load.session).await?;
+        }
+        if !load.already {
+            load.open(relation.as_ref(), loader.relayed, spec).await?;
+        }
+        Ok(load)
+    }
+
+    /// Holds the target against what the load expects of it, makes or empties what has to be, and starts the COPY.
+    async fn open(&mut self, relation: Option<&Relation>, relayed: bool, spec: &LoadSpec) -> Result<()> {
+        let (session, plan) = (&self.session, &self.plan);
+        if let Some(create) = &plan.create {
+            expect_types(session, &spec.schema).await?;
+            session.run(create, "creating the target").await?;
+            fault::point("postgres.created");
+        }
+        if relayed {
+            expect_natives(&plan.columns, spec)?;
+        }
+        expect_watermark(session, relation, spec).await?;
+        if let Some(relation) = relation.filter(|_| spec.expect_empty) {
+            expect_no_rows(session, &relation.name).await?;
+        }
+        match &plan.way {
+            Way::Append => {}
+            Way::Empty { empty, left } => {
+                for sql in empty {
+                    self.counts.deleted += session.execute(sql, "emptying the target").await?;
+                }
+                expect_empty(session, left).await?;
+            }
+            Way::Merge(upsert) => session.run(&upsert.stage, "making the staging table").await?,
+            Way::Swap(swap) => swap.make(session).await?,
+        }
+        fault::point("postgres.prepared");
+        let copy = session.copy_in(&plan.copy(self.encoder.format()), "starting COPY").await?;
+        fault::point("postgres.copy.started");
+        self.copy = Some(Box::pin(copy));
+        self.buffer.reserve(2 * PIECE);
+        Ok(())
     }
 
     fn during(&self, error: Error) -> Error {
@@ -146,6 +184,7 @@ impl PostgresLoad {
         let step = rows_of(batch, PIECE).clamp(1, 1024);
         for from in (0..batch.num_rows()).step_by(step) {
             let slice = batch.slice(from, step.min(batch.num_rows() - from));
+            fault::point("postgres.write");
             self.encoder.encode(&slice, &mut self.buffer)?;
             self.counts.staged += slice.num_rows() as u64;
             if self.buffer.len() >= PIECE {
@@ -155,7 +194,11 @@ impl PostgresLoad {
         Ok(())
     }
 
-    async fn try_seal(&mut self) -> Result<LoadCounts> {
+    /// Ends the COPY: every row is where it is staged.
+    async fn end_copy(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
         self.encoder.finish(&mut self.buffer);
         if !self.buffer.is_empty() {
             self.send().await?;
@@ -167,18 +210,52 @@ impl PostgresLoad {
             Ok(rows) => rows,
             Err(e) => return Err(self.session.failed("COPY", e).await),
         };
-        same("the server took", taken, self.counts.staged)?;
+        self.ended = true;
+        fault::point("postgres.copied");
+        same("the server took", taken, self.counts.staged)
+    }
+
+    async fn try_staged(&mut self) -> Result<Option<StagedRows<'_>>> {
+        const DOING: &str = "reading back what is staged";
+        self.end_copy().await?;
+        let Some(sql) = &self.plan.reread else { return Ok(None) };
+        let decoder = CopyDecoder::new(&self.plan.columns, BATCH_ROWS)?;
+        let copy = Box::pin(self.session.copy_out(&copy_out(sql), DOING).await?);
+        let rows = stream::try_unfold((copy, decoder, false), async |(mut copy, mut decoder, ended)| {
+            if ended {
+                return Ok(None);
+            }
+            loop {
+                if let Some(batch) = decoder.next_batch()? {
+                    return Ok(Some((batch, (copy, decoder, false))));
+                }
+                match copy.next().await {
+                    Some(Ok(piece)) => decoder.push(piece),
+                    Some(Err(e)) => return Err(self.session.failed(DOING, e).await),
+                    None => return Ok(decoder.finish()?.map(|batch| (batch, (copy, decoder, true)))),
+                }
+            }
+        });
+        Ok(Some(rows.boxed()))
+    }
+
+    async fn try_seal(&mut self) -> Result<LoadCounts> {
+        if self.sealed {
+            return Err(Error::new(ErrorKind::Loader, "the load is sealed already"));
+        }
+        self.end_copy().await?;
         match &self.plan.way {
-            Way::Append | Way::Empty { .. } => self.counts.inserted = taken,
+            Way::Append | Way::Empty { .. } => self.counts.inserted = self.counts.staged,
             Way::Merge(upsert) => {
                 let merged = merge(&self.session, upsert, &mut self.counts);
                 self.patience.wait("the merge", merged).await?;
             }
             Way::Swap(swap) => {
-                self.counts.inserted = taken;
+                self.counts.inserted = self.counts.staged;
                 swap.place(&self.session, &self.patience).await?;
             }
         }
+        fault::point("postgres.merged");
         for sql in &self.plan.finish {
             self.session.run(sql, "making the key and indexes of the target").await?;
         }
@@ -187,12 +264,16 @@ impl PostgresLoad {
                 sequence.run(&self.session).await?;
             }
         }
+        if let Some(ledger) = &self.ledger {
+            ledger.enter(&self.session, self.counts.staged).await?;
+        }
         // What is deferred to the commit would fail there; here the counts are not out yet.
         self.session.run("SET CONSTRAINTS ALL IMMEDIATE", "checking constraints").await?;
         let rows = self.session.rows(WRITTEN, &[], "asking what was written to").await?;
         let table = |row: &Row| Ok(RelationName { parts: vec![get(row, 0)?, get(row, 1)?] });
         self.written = rows.iter().map(table).collect::<Result<_>>()?;
         self.sealed = true;
+        fault::point("postgres.sealed");
         Ok(self.counts)
     }
 }
@@ -375,6 +456,15 @@ impl Load for PostgresLoad {
         done.map_err(|e| self.during(e))
     }
 
+    fn already_loaded(&self) -> bool {
+        self.already
+    }
+
+    async fn staged(&mut self) -> Result<Option<StagedRows<'_>>> {
+        let label = self.label.clone();
+        self.try_staged().await.map_err(|e| e.context(format!("target {label}")))
+    }
+
     async fn seal(&mut self) -> Result<LoadCounts> {
         self.within = true;
         let sealed = self.try_seal().await;
@@ -384,10 +474,12 @@ impl Load for PostgresLoad {
 
     async fn commit(self: Box<Self>) -> Result<()> {
         let Self { label, database, snapshots, written, session, sealed, .. } = *self;
+        fault::point("postgres.commit.before");
         let done = match sealed {
             true => session.commit().await,
             false => Err(Error::new(ErrorKind::Loader, "a load has to be sealed before its commit")),
         };
+        fault::point("postgres.commit.after");
         // Also where it failed: it may have taken place.
         snapshots.loaded(&database, &written);
         done.map_err(|e| e.context(format!("target {label}")))

@@ -18,6 +18,7 @@ mod config;
 mod connect;
 mod dialect;
 mod error;
+mod ledger;
 mod load;
 mod options;
 mod parts;
@@ -61,6 +62,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     upsert: true,
     transactional: true,
     partitions: true,
+    ledger: true,
 };
 
 /// Makes PostgreSQL connectors. Those of one registry share their snapshots and know of each other's loads.

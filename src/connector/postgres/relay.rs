@@ -14,6 +14,7 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
@@ -92,6 +93,7 @@ struct RelayExec {
     lease: Arc<Lease>,
     queries: Vec<RemoteQuery>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl RelayExec {
@@ -102,7 +104,7 @@ impl RelayExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Self { label, lease, queries, properties }
+        Self { label, lease, queries, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 }
 
@@ -146,6 +148,7 @@ impl ExecutionPlan for RelayExec {
         };
         tracing::debug!(source = self.label, sql = query.sql, "remote query, relayed");
         let (label, lease) = (self.label.clone(), self.lease.clone());
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = stream::try_unfold(Relay::Begin(lease, query), move |relay| {
             let label = label.clone();
             async move {
@@ -153,7 +156,16 @@ impl ExecutionPlan for RelayExec {
                 next.map_err(|e| DataFusionError::External(Box::new(e.context(format!("reading {label}")))))
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(frame_schema(), batches)))
+        let counted = batches.inspect(move |batch| {
+            if let Ok(batch) = batch {
+                metrics.record_output(batch.num_rows());
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(frame_schema(), counted)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 }
 

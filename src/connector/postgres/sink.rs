@@ -178,6 +178,11 @@ impl Loader for PostgresLoader {
         Ok(greatest)
     }
 
+    fn rereads(&self, spec: &LoadSpec) -> bool {
+        // Rows among others are told by their transaction, which the server says from 13 on.
+        spec.mode != LoadMode::Append || self.relation.as_ref().is_none_or(|relation| relation.version >= 130_000)
+    }
+
     fn locks_out(&self, spec: &LoadSpec) -> Option<String> {
         let plan = Plan::new(&self.name, self.relation.as_ref(), spec).ok()?;
         plan.locks_out().then(|| identity(&self.database, &self.name))

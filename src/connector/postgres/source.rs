@@ -17,6 +17,7 @@ use super::config::Settings;
 use super::dialect::PostgresDialect;
 use super::parts;
 use super::snapshot::{Lease, Reading, Scope, Snapshots, database, identity};
+use super::statements::copy_out;
 use super::watch::CopyOut;
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
@@ -247,7 +248,7 @@ impl Running {
 /// Starts a query on a session of its own.
 pub(super) async fn read(lease: &Lease, sql: &str) -> Result<(Session, Pin<Box<CopyOut>>)> {
     let session = lease.session(sql).await?;
-    let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), "starting the query").await?;
+    let copy = session.copy_out(&copy_out(sql), "starting the query").await?;
     Ok((session, Box::pin(copy)))
 }
 
@@ -271,7 +272,7 @@ pub(super) async fn fetch(
     doing: &str,
 ) -> Result<Option<RecordBatch>> {
     let mut decoder = CopyDecoder::new(fields, usize::MAX)?;
-    let copy = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), doing).await?;
+    let copy = session.copy_out(&copy_out(sql), doing).await?;
     let mut copy = Box::pin(copy);
     while let Some(piece) = copy.next().await {
         match piece {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::catalog::Relation;
 use super::codec::encoder;
 use super::dialect::{PostgresDialect, quote_text};
+use super::ledger::Ledger;
 use super::options::{LoadOptions, ReplaceStrategy};
 use super::patience::bound;
 use super::sequences::{Move, moves};
@@ -16,13 +17,14 @@ use crate::connector::{LoadSpec, TypeMapper};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, LoadMode, RelationName, nearest};
 
+const STAGED_ROWS: &str = include_str!("../../../sql/postgres/staged_rows.sql");
 const WATERMARK: &str = include_str!("../../../sql/postgres/watermark.sql");
 
 /// How every load begins. Each statement sees what was committed before it, so that what is asked after the lock holds.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// The first part of the advisory locks that loads take: `dxt` as a number. `pg_locks` shows it as `classid`.
-const TURN: i32 = 0x64_78_74;
+pub(super) const TURN: i32 = 0x64_78_74;
 
 /// Waits for other loads into a table of this name, also where it does not exist yet or another takes its place; they
 /// wait for the end of this one.
@@ -50,6 +52,9 @@ pub(super) struct Plan {
     /// The key and the indexes of a target that is created, once it has its rows.
     pub(super) finish: Vec<String>,
     pub(super) sequences: Vec<Move>,
+    pub(super) ledger: Option<Ledger>,
+    /// Reads what is staged, where the load gives it back.
+    pub(super) reread: Option<String>,
 }
 
 /// The way of the rows into the target.
@@ -88,6 +93,7 @@ impl Plan {
             Way::Merge(_) => STAGED,
             Way::Swap(swap) => &swap.aside,
         };
+        let reread = spec.reread.then(|| staged_rows(into, &way, relation, spec));
         let names = list(spec.schema.fields.iter().map(|f| f.name.as_str()), "");
         Ok(Self {
             bound: bound(options.lock_timeout),
@@ -98,6 +104,8 @@ impl Plan {
             columns: spec.schema.fields.iter().map(|field| typed(field, relation)).collect(),
             finish: finish(target, spec, &options, relation.is_none())?,
             sequences: relation.map(|relation| moves(&name, relation, spec)).unwrap_or_default(),
+            ledger: spec.once.as_ref().map(|once| Ledger::new(target, once)).transpose()?,
+            reread,
             way,
         })
     }
@@ -118,10 +126,13 @@ impl Plan {
 
     /// For people, in order.
     pub(super) fn statements(&self) -> Vec<String> {
-        let mut all = vec![BEGIN.to_string()];
+        let mut all: Vec<String> = self.ledger.iter().map(|ledger| ledger.create.clone()).collect();
+        all.push(BEGIN.to_string());
         all.extend(self.bound.iter().cloned());
         all.push(self.turn.clone());
-        all.extend(self.lock.iter().chain(&self.create).cloned());
+        all.extend(self.lock.iter().cloned());
+        all.extend(self.ledger.iter().map(|ledger| ledger.find.clone()));
+        all.extend(self.create.iter().cloned());
         match &self.way {
             Way::Append => {}
             Way::Empty { empty, .. } => all.extend(empty.iter().cloned()),
@@ -129,6 +140,7 @@ impl Plan {
             Way::Swap(swap) => all.extend(swap.make.iter().cloned()),
         }
         all.push(self.copy(encoder(&self.columns).format()));
+        all.extend(self.reread.iter().map(|sql| copy_out(sql)));
         match &self.way {
             Way::Append | Way::Empty { .. } => {}
             Way::Merge(upsert) => all.extend(upsert.statements()),
@@ -136,10 +148,28 @@ impl Plan {
         }
         all.extend(self.finish.iter().cloned());
         all.extend(self.sequences.iter().flat_map(Move::statements));
+        all.extend(self.ledger.iter().map(|ledger| ledger.enter.clone()));
         all.push("SET CONSTRAINTS ALL IMMEDIATE".into());
         all.push("COMMIT".into());
         all
     }
+}
+
+/// The query for the rows of the load, where they are before they are merged.
+fn staged_rows(held: &str, way: &Way, relation: Option<&Relation>, spec: &LoadSpec) -> String {
+    let printed = relation.map(|relation| relation.printed.clone()).unwrap_or_default();
+    let dialect = PostgresDialect::default().printed(printed);
+    let fields = spec.schema.fields.iter().map(|field| typed(field, relation));
+    let columns = fields.map(|field| dialect.select(&field)).collect::<Vec<_>>().join(", ");
+    match (way, relation) {
+        (Way::Append, Some(_)) => render(STAGED_ROWS, &[("columns", &columns), ("target", held)]),
+        _ => format!("SELECT {columns} FROM {held}"),
+    }
+}
+
+/// A query's rows as dxt reads them.
+pub(super) fn copy_out(sql: &str) -> String {
+    format!("COPY ({sql}) TO STDOUT (FORMAT binary)")
 }
 
 fn typed(field: &DxtField, relation: Option<&Relation>) -> DxtField {
@@ -355,6 +385,8 @@ mod tests {
             watermark: None,
             expected_watermark: None,
             expect_empty: false,
+            once: None,
+            reread: false,
             run_id: "r".into(),
             options: Options::new(),
         }

@@ -76,14 +76,13 @@ pub(super) async fn lost(waits: &Waits, route: &Route, who: &Identity, patience:
         if begun.is_none() || waits.current() != begun {
             continue;
         }
-        if ask(route, who).await.is_none() {
-            continue;
-        }
-        sleep(AGAIN).await;
+        let Some(first) = ask(route, who).await else { continue };
+        // What the server still takes is on its way, slowly: seen by what it takes within another silence.
+        sleep(if first.taken.is_some() { patience.max(AGAIN) } else { AGAIN }).await;
         let second = ask(route, who).await;
-        if let Some(why) = second.filter(|_| waits.current() == begun) {
+        if let Some(second) = second.filter(|second| waits.current() == begun && second.taken == first.taken) {
             release(route, who).await;
-            return format!("nothing has moved for {} s, and {why}", patience.as_secs_f64().ceil());
+            return format!("nothing has moved for {} s, and {}", patience.as_secs_f64().ceil(), second.why);
         }
     }
 }
@@ -109,22 +108,31 @@ async fn send(route: &Route, sql: &str) -> Result<Vec<SimpleQueryMessage>, Error
     rows
 }
 
-/// Why a session counts as lost; `None` where it does not, or where that cannot be told.
-async fn ask(route: &Route, who: &Identity) -> Option<String> {
+/// Why a session seems to be lost.
+struct Lost {
+    why: String,
+    /// How much of a COPY the server has taken, where it waits for more of it.
+    taken: Option<String>,
+}
+
+/// Why a session counts as lost, by itself or if the next answer is the same; `None` where it does not, or where that
+/// cannot be told.
+async fn ask(route: &Route, who: &Identity) -> Option<Lost> {
+    let lost = |why: String| Some(Lost { why, taken: None });
     let sql = format!(
         "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text, \
          (SELECT coalesce(state, '?') || ' ' || coalesce(wait_event, '-') FROM pg_catalog.pg_stat_activity WHERE pid = {})",
         who.pid
     );
     let rows = match timeout(route.limit, send(route, &sql)).await {
-        Err(_) => return Some("the server does not answer a second connection".into()),
+        Err(_) => return lost("the server does not answer a second connection".into()),
         Ok(Err(e)) => {
             let ends = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
             return match e.code() {
-                Some(code) if ends.contains(code) => Some("the server is stopping or starting".into()),
+                Some(code) if ends.contains(code) => lost("the server is stopping or starting".into()),
                 // It lives and refuses: too many connections, a new password.
                 Some(_) => None,
-                None => Some(format!("the server cannot be reached: {}", chain(&e))),
+                None => lost(format!("the server cannot be reached: {}", chain(&e))),
             };
         }
         Ok(Ok(rows)) => rows,
@@ -137,14 +145,26 @@ async fn ask(route: &Route, who: &Identity) -> Option<String> {
         return None;
     }
     let Some((state, event)) = row.get(1).and_then(|text| text.rsplit_once(' ')) else {
-        return Some("the server has no such session any more".into());
+        return lost("the server has no such session any more".into());
     };
     match (state, event) {
-        ("active", "ClientWrite") => Some("what the server sends does not arrive".into()),
-        ("active", "ClientRead") => Some("what dxt sends does not arrive at the server".into()),
-        (state, _) if state.starts_with("idle") => Some("the server has nothing to do for this session".into()),
+        ("active", "ClientWrite") => lost("what the server sends does not arrive".into()),
+        ("active", "ClientRead") => {
+            Some(Lost { why: "what dxt sends does not arrive at the server".into(), taken: taken(route, who).await })
+        }
+        (state, _) if state.starts_with("idle") => lost("the server has nothing to do for this session".into()),
         _ => None,
     }
+}
+
+/// How many bytes of its COPY a session's server has taken; `None` where there is no COPY, and before PostgreSQL 14.
+async fn taken(route: &Route, who: &Identity) -> Option<String> {
+    let sql = format!("SELECT bytes_processed FROM pg_catalog.pg_stat_progress_copy WHERE pid = {}", who.pid);
+    let rows = timeout(route.limit, send(route, &sql)).await.ok()?.ok()?;
+    rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_string),
+        _ => None,
+    })
 }
 
 /// A `COPY … TO STDOUT` whose waits are noted.

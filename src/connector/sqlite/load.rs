@@ -5,18 +5,22 @@ use std::collections::BTreeSet;
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, InterruptHandle};
 
 use super::catalog::Relation;
 use super::client::{Client, FULL, blocking, failed, fill, main_table, quote};
 use super::codec::{Misfit, encode, order_key};
+use super::ledger::Entry;
 use super::merge::{Merge, check_key_form};
+use super::reread::Reread;
 use super::sink::{check, ddl};
 use super::types::Affinity;
 use super::watermark::confirm;
-use crate::connector::{Load, LoadCounts, LoadSpec, filled_meanwhile};
+use crate::connector::{Load, LoadCounts, LoadSpec, StagedRows, filled_meanwhile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::{DxtType, LoadMode};
 
 /// Extended codes of a key that is there already.
@@ -42,6 +46,12 @@ struct Session {
     /// The index of the watermark's column, where the merge needs an order.
     order: Option<usize>,
     counts: LoadCounts,
+    /// The entry that the load makes in the ledger.
+    entry: Option<Entry>,
+    /// Whether it is there already.
+    already: bool,
+    /// Where the rows are that the load gives back.
+    reread: Option<Reread>,
     sealed: bool,
 }
 
@@ -57,11 +67,34 @@ impl Session {
     fn begin(client: &Client, table: &str, label: &str, spec: LoadSpec) -> Result<Self> {
         let doing = |e| failed(ErrorKind::Loader, format!("beginning the load of {label}"), e);
         let connection = client.open_write()?;
+        fault::point("sqlite.begin");
         connection.execute_batch("BEGIN IMMEDIATE").map_err(doing)?;
+        fault::point("sqlite.locked");
+        let found = Relation::find(&connection, table, &[])?;
+        let target = found.as_ref().map_or(table, |relation| relation.name.as_str());
+        let entry = match &spec.once {
+            Some(once) => Entry::find(&connection, label, target, once)?,
+            None => None,
+        };
+        if let Some((_, true)) = entry {
+            return Ok(Self {
+                connection,
+                label: label.to_string(),
+                spec,
+                columns: Vec::new(),
+                insert: String::new(),
+                merge: None,
+                order: None,
+                counts: LoadCounts::default(),
+                entry: None,
+                already: true,
+                reread: None,
+                sealed: false,
+            });
+        }
         if let (Some(column), Some(expected)) = (&spec.watermark, &spec.expected_watermark) {
             confirm(&connection, label, table, column, expected.as_ref())?;
         }
-        let found = Relation::find(&connection, table, &[])?;
         // Again, within the transaction: the target may have changed since it was looked at.
         check(label, table, found.as_ref(), &spec)?;
         let is_new = found.is_none();
@@ -74,12 +107,14 @@ impl Session {
             Some(relation) => relation,
             None => {
                 connection.execute_batch(&ddl(table, &spec)?).map_err(doing)?;
+                fault::point("sqlite.created");
                 let made = Relation::find(&connection, table, &[])?;
                 made.ok_or_else(|| Error::new(ErrorKind::Loader, format!("{label} was created and is not there")))?
             }
         };
         if spec.mode == LoadMode::Replace && !is_new {
             connection.execute_batch(&delete_rows(&relation.name)).map_err(doing)?;
+            fault::point("sqlite.emptied");
         }
         let mut columns = Vec::with_capacity(spec.schema.fields.len());
         for field in &spec.schema.fields {
@@ -101,6 +136,9 @@ impl Session {
             merge: None,
             order: None,
             counts: LoadCounts::default(),
+            entry: entry.map(|(entry, _)| entry),
+            already: false,
+            reread: None,
             sealed: false,
             spec,
         };
@@ -116,6 +154,11 @@ impl Session {
             session.order =
                 session.spec.watermark.as_ref().and_then(|w| session.columns.iter().position(|c| c.name == *w));
             session.merge = Some(merge);
+        }
+        if session.spec.reread {
+            let upsert = session.spec.mode == LoadMode::Upsert;
+            let append = session.spec.mode == LoadMode::Append && !is_new;
+            session.reread = Reread::new(&session.connection, &relation, &session.spec.schema, upsert, append)?;
         }
         Ok(session)
     }
@@ -144,9 +187,13 @@ impl Session {
                 let error = Error::new(ErrorKind::Loader, message);
                 return Err(error.with_hint("does a trigger of the target ignore rows?"));
             }
+            if let Some(reread) = &self.reread {
+                reread.note(&self.connection)?;
+            }
             self.counts.bytes += bytes;
         }
         self.counts.staged += batch.num_rows() as u64;
+        fault::point("sqlite.written");
         Ok(())
     }
 
@@ -203,19 +250,34 @@ impl Session {
         if self.sealed {
             return Ok(self.counts);
         }
+        fault::point("sqlite.seal.before");
         self.counts = match &self.merge {
             Some(merge) => LoadCounts { bytes: self.counts.bytes, ..merge.run(&self.connection, self.counts.staged)? },
             None => LoadCounts { inserted: self.counts.staged, ..self.counts },
         };
+        if let Some(entry) = &self.entry {
+            entry.enter(&self.connection, self.counts.staged)?;
+        }
         self.sealed = true;
+        fault::point("sqlite.sealed");
         Ok(self.counts)
+    }
+
+    /// The staged rows from a rowid on, and where the next ones begin.
+    fn page(&mut self, from: i64) -> Result<Option<(RecordBatch, Option<i64>)>> {
+        match &self.reread {
+            Some(reread) => reread.page(&self.connection, &self.label, from),
+            None => Ok(None),
+        }
     }
 
     fn end(&self, statement: &str) -> Result<()> {
         if statement == "COMMIT" && !self.sealed {
             return Err(Error::new(ErrorKind::Loader, format!("{}: the load is not sealed", self.label)));
         }
+        fault::point("sqlite.end.before");
         let ended = self.connection.execute_batch(statement);
+        fault::point("sqlite.end.after");
         ended.map_err(|e| failed(ErrorKind::Loader, format!("ending the load of {} ({statement})", self.label), e))
     }
 }
@@ -257,6 +319,7 @@ pub fn merge_of(label: &str, table: &str, spec: &LoadSpec, relation: Option<&Rel
 pub struct SqliteLoad {
     label: String,
     client: Client,
+    already: bool,
     /// Taken while a step runs, and gone after one that failed: dropping it has rolled back.
     session: Option<Session>,
 }
@@ -267,7 +330,12 @@ impl SqliteLoad {
         let (table, owned, spec) = (table.to_string(), label.to_string(), spec.clone());
         let session = client.run(move |client| Session::begin(client, &table, &owned, spec)).await;
         match session {
-            Ok(session) => Ok(Self { label: label.to_string(), client: client.clone(), session: Some(session) }),
+            Ok(session) => Ok(Self {
+                label: label.to_string(),
+                client: client.clone(),
+                already: session.already,
+                session: Some(session),
+            }),
             Err(error) => Err(named(client, error).await),
         }
     }
@@ -334,6 +402,22 @@ impl Drop for Interrupt {
 impl Load for SqliteLoad {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.step(move |session| session.write(&batch)).await
+    }
+
+    fn already_loaded(&self) -> bool {
+        self.already
+    }
+
+    async fn staged(&mut self) -> Result<Option<StagedRows<'_>>> {
+        if self.session.as_ref().is_some_and(|session| session.reread.is_none()) {
+            return Ok(None);
+        }
+        let pages = stream::try_unfold((self, Some(i64::MIN)), async |(load, from)| {
+            let Some(from) = from else { return Ok(None) };
+            let page = load.step(move |session| session.page(from)).await?;
+            Ok(page.map(|(batch, next)| (batch, (load, next))))
+        });
+        Ok(Some(pages.boxed()))
     }
 
     async fn seal(&mut self) -> Result<LoadCounts> {

@@ -13,11 +13,12 @@ use super::codec::{Decoder, encode};
 use super::types::Affinity;
 use crate::connector::LoadCounts;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault;
 use crate::model::DxtType;
 
 /// The stage: columns `c0`, `c1` … as the load has them, `m` for rows that the target has, and `o` for what orders rows
 /// of one key.
-const STAGE: &str = "temp.dxt_stage";
+pub const STAGE: &str = "temp.dxt_stage";
 const BATCH: usize = 4096;
 
 /// The statements of one merge.
@@ -148,6 +149,7 @@ impl Merge {
     }
 
     fn execute(&self, connection: &Connection, sql: &str) -> Result<u64> {
+        fault::point("sqlite.merge.statement");
         let changed = connection.execute(sql, []);
         changed.map(|n| n as u64).map_err(|e| failed(ErrorKind::Loader, format!("merging into {}", self.label), e))
     }

@@ -7,14 +7,16 @@
 //! - `catalog`: relations, columns, keys; types by looking where none is declared.
 //! - `types`, `codec`: declared types and values, both ways.
 //! - `source`, `dialect`: scans, with projection, filters and limit pushed down.
-//! - `sink`, `load`, `merge`, `watermark`: targets, in one transaction per load.
+//! - `sink`, `load`, `merge`, `ledger`, `reread`, `watermark`: targets, in one transaction per load.
 
 mod catalog;
 mod client;
 mod codec;
 mod dialect;
+mod ledger;
 mod load;
 mod merge;
+mod reread;
 mod sink;
 mod source;
 pub mod types;
@@ -47,6 +49,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     upsert: true,
     transactional: true,
     partitions: false,
+    ledger: true,
 };
 
 /// Makes SQLite connectors. A connection is `sqlite:///relative.db`, `sqlite:////absolute.db`, or the field `path` (also

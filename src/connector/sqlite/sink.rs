@@ -7,6 +7,7 @@ use datafusion::common::ScalarValue;
 
 use super::catalog::{Kind, Relation, table_of};
 use super::client::{Client, failed, fill, main_table, quote};
+use super::ledger;
 use super::load::{SqliteLoad, delete_rows, insert_rows, merge_of};
 use super::types::{SYSTEM, SqliteTypes, is_spelling};
 use super::watermark::watermark;
@@ -85,6 +86,9 @@ impl Loader for SqliteLoader {
 
     fn statements(&self, spec: &LoadSpec) -> Vec<String> {
         let mut all = vec!["BEGIN IMMEDIATE".to_string()];
+        if spec.once.is_some() {
+            all.extend([ledger::CREATE, ledger::FIND].map(str::to_string));
+        }
         match self.relation() {
             None => all.extend(ddl(&self.table, spec).ok()),
             Some(_) if spec.mode == LoadMode::Replace => all.push(delete_rows(&self.table)),
@@ -97,8 +101,14 @@ impl Loader for SqliteLoader {
             }
             LoadMode::Append | LoadMode::Replace => all.push(insert_rows(&self.table, &spec.schema.names())),
         }
+        all.extend(spec.once.iter().map(|_| ledger::ENTER.to_string()));
         all.push("COMMIT".into());
         all
+    }
+
+    fn rereads(&self, spec: &LoadSpec) -> bool {
+        // Rows are told by their rowids; those of an upsert are in a table of its own.
+        spec.mode == LoadMode::Upsert || self.relation().is_none_or(|relation| relation.rowid.is_some())
     }
 
     async fn has_rows(&self) -> Result<bool> {
@@ -178,6 +188,10 @@ pub fn check(label: &str, table: &str, relation: Option<&Relation>, spec: &LoadS
     if let Some(field) = spec.schema.fields.iter().find(|f| !seen.insert(f.name.to_lowercase())) {
         return Err(schema(format!("two columns are named {}", field.name))
             .with_hint("SQLite does not tell upper from lower case in names: give one of them another `target` name"));
+    }
+    if let Some(field) = spec.schema.fields.iter().find(|f| f.name.contains('\0')) {
+        return Err(schema(format!("SQLite's names hold no NUL, and the column {:?} does", field.name))
+            .with_hint("give the field another `target` name"));
     }
     if let Some(key) = spec.keys.iter().find(|k| spec.schema.field(k).is_none()) {
         return Err(schema(format!("the key {key} is not among the load's columns")).with_hint("add it to the fields"));

@@ -126,6 +126,8 @@ fn spec(mode: LoadMode, fields: Vec<DxtField>, keys: &[&str]) -> LoadSpec {
         watermark: None,
         expected_watermark: None,
         expect_empty: false,
+        once: None,
+        reread: false,
         run_id: "run".into(),
         options: Options::new(),
     }

@@ -1,6 +1,8 @@
 //! A project folder of its own for each test, the dxt binary, and each system's own client.
 
+pub mod chaos;
 mod clients;
+pub mod crash;
 mod data;
 mod peak;
 mod proxy;

@@ -187,7 +187,7 @@ fn looks_numeric(text: &str) -> bool {
     trimmed.bytes().any(|b| b.is_ascii_digit()) && trimmed.parse::<f64>().is_ok()
 }
 
-/// Whether INTEGER and NUMERIC affinity store the real as an integer: SQLite does so below 2^51.
+/// Whether INTEGER and NUMERIC affinity may store the real as an integer, whose text is another one: 64 bits are its end.
 fn becomes_integer(real: f64) -> bool {
-    real.fract() == 0.0 && real.abs() <= 2_251_799_813_685_248.0
+    real.fract() == 0.0 && real.abs() <= 9_223_372_036_854_775_808.0
 }

@@ -150,6 +150,15 @@ proptest! {
 }
 
 #[test]
+fn a_text_that_would_come_back_as_the_digits_of_an_integer_is_refused() {
+    for text in ["1e16", "1e18", "4503599627370497.0"] {
+        let array: ArrayRef = Arc::new(StringArray::from(vec![text]));
+        let refused = through(&DxtType::String, Some("NUMERIC"), array).unwrap_err();
+        assert!(refused.reason.contains("would become a number"), "{text}: {refused}");
+    }
+}
+
+#[test]
 fn every_written_type_gets_the_storage_class_that_it_counts_on() {
     let class = |dtype: DxtType, array: ArrayRef| through(&dtype, None, array).unwrap().0.join(" ");
     assert_eq!(class(DxtType::Int8, Arc::new(Int8Array::from(vec![1]))), "integer");
