@@ -24,6 +24,7 @@ pub mod stream;
 pub mod strict;
 mod summed;
 mod uuids;
+mod verify;
 pub mod watermark;
 
 pub use engine::Engine;

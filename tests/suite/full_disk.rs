@@ -8,10 +8,15 @@ use crate::support::{Project, Ran, ran, sqlite3};
 /// Runs a script in a mount namespace of its own, in which `small` is a disk of so many megabytes. It ends with the script:
 /// what is to be seen of it, the script copies away. Needs root or user namespaces, and fails without.
 fn with_disk(project: &Project, megabytes: u32, script: &str) -> Ran {
+    with_disk_of(project, &format!("size={megabytes}m"), script)
+}
+
+/// The same with a disk by the options of tmpfs.
+fn with_disk_of(project: &Project, options: &str, script: &str) -> Ran {
     std::fs::create_dir_all(project.path("small")).unwrap();
     let root = is_root();
     let script = format!(
-        "mount -t tmpfs -o size={megabytes}m tmpfs \"$PWD/small\"\nroom() {{ mount -o remount,size=900m \"$PWD/small\"; }}\n{script}"
+        "mount -t tmpfs -o {options} tmpfs \"$PWD/small\"\nroom() {{ mount -o remount,size=900m,nr_inodes=1000 \"$PWD/small\"; }}\n{script}"
     );
     let mut command = Command::new("unshare");
     command.args(if root { &["-m"][..] } else { &["-Urm"] }).args(["bash", "-euo", "pipefail", "-c", &script]);
@@ -64,6 +69,24 @@ fn a_full_disk_while_extracting_leaves_no_buffer() {
     assert!(err.contains("small/buffer/p/s/") && err.contains("No space left"), "{err}");
     let count = project.dxt(&["query", "SELECT count(*) AS n FROM 'out.parquet'", "--format", "csv"]).exits(0);
     assert_eq!(count.out, "n\n200000\n");
+}
+
+#[test]
+fn a_disk_that_is_full_when_a_buffer_commits_leaves_none() {
+    let project = Project::new();
+    big(&project.path("in.csv"), 1000);
+    project.write("p.yaml", &yaml("buffer: {location: ./small/buffer}\n", "{connection: files, value: out.parquet}"));
+    // As many inodes as the disk itself, the folders, the lock and the part take: there is none for the manifest.
+    let ran = with_disk_of(
+        &project,
+        "size=50m,nr_inodes=7",
+        "code=0; $DXT run p.yaml --quiet 2>err || code=$?\necho $code\nfind small -type f ! -name '.*.lock'\ntest ! -e out.parquet\nroom\n$DXT run p.yaml --quiet",
+    );
+    assert_eq!(ran.exits(0).out, "1\n", "{}", project.read("err"));
+    let err = project.read("err");
+    assert!(err.contains("manifest") && err.contains("No space left"), "{err}");
+    let count = project.dxt(&["query", "SELECT count(*) AS n FROM 'out.parquet'", "--format", "csv"]).exits(0);
+    assert_eq!(count.out, "n\n1000\n");
 }
 
 #[test]

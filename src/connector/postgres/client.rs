@@ -135,19 +135,23 @@ impl Session {
             let _open = route.open.clone();
             let lost = async {
                 match (patience, identity.await) {
-                    (Some(patience), Ok(who)) => watch::lost(&watched, &route, &who, patience).await,
+                    (Some(patience), Ok(who)) => (watch::lost(&watched, &route, &who, patience).await, who),
                     _ => std::future::pending().await,
                 }
             };
-            let why = tokio::select! {
+            let (why, left) = tokio::select! {
                 biased;
                 ended = connection => match ended {
-                    Ok(()) => "it was closed".to_string(),
-                    Err(e) => error::chain(&e),
+                    Ok(()) => ("it was closed".to_string(), None),
+                    Err(e) => (error::chain(&e), None),
                 },
-                why = lost => why,
+                (why, who) = lost => (why, Some(who)),
             };
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            // Only now: the end of its backend is the end of the connection, too, and would be taken for the cause.
+            if let Some(who) = left {
+                watch::release(&route, &who).await;
+            }
         });
         let session = Self { client, guard: Guard { task, end, cancel }, waits, utf8, kind };
         let answers = match session.client.simple_query(SETUP).await {
@@ -225,13 +229,15 @@ impl Session {
             return error::failed(self.kind, doing, &error);
         }
         // The driver says "closed" to the client, and why to the task, which may be a moment behind.
+        let told = || self.guard.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut why = told();
         for _ in 0..100 {
-            if self.guard.task.is_finished() {
+            if why.is_some() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
+            why = told();
         }
-        let why = self.guard.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
         error::broken(doing, why.as_deref().unwrap_or("it was closed"))
     }
 

@@ -63,7 +63,7 @@ pub(super) struct Identity {
     pub(super) server: String,
 }
 
-/// Waits until the session is lost, and says why. `patience` is how long silence is nothing to ask about.
+/// Waits until the session is lost, and says why. Its backend is then to be ended by [`release`]. `patience` is how long silence is nothing to ask about.
 pub(super) async fn lost(waits: &Waits, route: &Route, who: &Identity, patience: Duration) -> String {
     loop {
         let begun = waits.current();
@@ -81,7 +81,6 @@ pub(super) async fn lost(waits: &Waits, route: &Route, who: &Identity, patience:
         sleep(if first.taken.is_some() { patience.max(AGAIN) } else { AGAIN }).await;
         let second = ask(route, who).await;
         if let Some(second) = second.filter(|second| waits.current() == begun && second.taken == first.taken) {
-            release(route, who).await;
             return format!("nothing has moved for {} s, and {}", patience.as_secs_f64().ceil(), second.why);
         }
     }
@@ -89,7 +88,7 @@ pub(super) async fn lost(waits: &Waits, route: &Route, who: &Identity, patience:
 
 /// Ends what a lost session left on the server, as far as that answers: it would keep its locks for as long as the
 /// server takes the connection for a living one.
-async fn release(route: &Route, who: &Identity) {
+pub(super) async fn release(route: &Route, who: &Identity) {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {} \
          AND wait_event IN ('ClientRead', 'ClientWrite') \
