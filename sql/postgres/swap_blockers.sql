@@ -12,6 +12,14 @@ WITH target AS (
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = d.classid AND d.refobjid = $1
           AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
     UNION ALL SELECT 'pg_catalog.pg_type'::regclass, y FROM target AS t, unnest(ARRAY[t.reltype, t.typarray]) AS y
+    -- Before 14 these have types, too, which go with them.
+    UNION ALL SELECT 'pg_catalog.pg_type'::regclass, y.oid FROM pg_catalog.pg_type AS y
+        WHERE y.typrelid IN (SELECT t.reltoastrelid FROM target AS t WHERE t.reltoastrelid <> 0
+                             UNION ALL
+                             SELECT d.objid FROM pg_catalog.pg_depend AS d
+                             JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+                             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = d.classid
+                               AND d.refobjid = $1 AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i'))
     UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, k.oid FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = $1
     UNION ALL SELECT 'pg_catalog.pg_attrdef'::regclass, d.oid FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = $1
     UNION ALL SELECT 'pg_catalog.pg_trigger'::regclass, g.oid FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = $1
