@@ -121,18 +121,24 @@ fn a_load_that_is_interrupted_leaves_every_target_as_it_was() {
     }
 }
 
-#[test]
-fn a_wait_for_a_lock_of_postgres_is_given_up_and_the_buffer_is_loaded_later() {
-    let (system, name) = (System::new(Kind::Postgres), unique("lock"));
+/// An empty table of the server, by its quoted name, and a pipeline that appends two rows to it in a session of this name.
+fn appends_two_rows(system: &System, name: &str) -> String {
     let (project, table) = (&system.project, system.sql_name("t"));
     psql(&format!("CREATE TABLE {table} (id bigint, name text)"));
     project.write("in.csv", "id,name\n1,a\n2,b\n");
     let yaml = format!(
         "version: 1\nname: p\nconnections: {{files: {{type: file, path: .}}, pg: '{}'}}\nstreams:\n  \
          - {{id: s, source: {{connection: files, value: in.csv}}, target: {{connection: pg, value: '{table}'}}, load: {{mode: append}}}}\n",
-        url(&name)
+        url(name)
     );
     project.write("p.yaml", &yaml);
+    table
+}
+
+#[test]
+fn a_wait_for_a_lock_of_postgres_is_given_up_and_the_buffer_is_loaded_later() {
+    let (system, name) = (System::new(Kind::Postgres), unique("lock"));
+    let (project, table) = (&system.project, appends_two_rows(&system, &name));
     let holder = std::thread::spawn({
         let table = table.clone();
         move || psql(&format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep(8); ROLLBACK"))
@@ -160,15 +166,7 @@ fn a_wait_for_a_lock_of_postgres_is_given_up_and_the_buffer_is_loaded_later() {
 #[test]
 fn a_wait_for_another_load_is_given_up_and_the_committed_buffer_is_loaded_later() {
     let (system, name) = (System::new(Kind::Postgres), unique("turn"));
-    let (project, table) = (&system.project, system.sql_name("t"));
-    psql(&format!("CREATE TABLE {table} (id bigint, name text)"));
-    project.write("in.csv", "id,name\n1,a\n2,b\n");
-    let yaml = format!(
-        "version: 1\nname: p\nconnections: {{files: {{type: file, path: .}}, pg: '{}'}}\nstreams:\n  \
-         - {{id: s, source: {{connection: files, value: in.csv}}, target: {{connection: pg, value: '{table}'}}, load: {{mode: append}}}}\n",
-        url(&name)
-    );
-    project.write("p.yaml", &yaml);
+    let (project, table) = (&system.project, appends_two_rows(&system, &name));
     // A writer: it lets readers look at the table, and a load wait.
     let holder = std::thread::spawn({
         let table = table.clone();
