@@ -19,7 +19,8 @@ SELECT a.attname::text AS name,
        CASE WHEN e.oid IN ('pg_catalog.interval'::regtype, 'pg_catalog.timetz'::regtype) AND a.atttypmod <> -1
               OR e.oid = 'pg_catalog.money'::regtype THEN pg_catalog.format_type(e.oid, a.atttypmod)
             WHEN t.typtype = 'd' AND b.typtypmod <> -1 AND b.oid NOT IN ('pg_catalog.bit'::regtype, 'pg_catalog.varbit'::regtype)
-              THEN pg_catalog.format_type(b.oid, b.typtypmod) END AS rounds
+              THEN pg_catalog.format_type(b.oid, b.typtypmod) END AS rounds,
+       a.attcollation NOT IN (0, 'pg_catalog."default"'::regcollation) AS collated
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid

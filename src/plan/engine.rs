@@ -9,6 +9,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::catalog;
+use super::federate::FederatedPlanner;
 use super::filter::BoundFilters;
 use super::memory::{self, Resources};
 use super::relay::Relays;
@@ -123,6 +124,7 @@ impl Engine {
             .with_expr_planners(vec![Arc::new(UuidSql)])
             .with_type_planner(Arc::new(UuidSql))
             .with_default_features()
+            .with_query_planner(Arc::new(FederatedPlanner))
             .with_physical_optimizer_rule(Arc::new(BoundFilters))
             .with_physical_optimizer_rule(Arc::new(Relays))
             .build();

@@ -11,6 +11,7 @@ pub mod checksum;
 mod engine;
 mod errors;
 mod explain;
+mod federate;
 pub(crate) mod fields;
 mod filter;
 mod floats;

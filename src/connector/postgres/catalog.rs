@@ -84,6 +84,8 @@ pub(super) struct Relation {
     pub(super) always_identity: BTreeSet<String>,
     /// Text columns whose collation takes unlike texts for equal.
     pub(super) loose: BTreeSet<String>,
+    /// Text columns of another collation than the database's own.
+    pub(super) collated: BTreeSet<String>,
     /// Columns whose cast to text is another text than the type's own.
     pub(super) printed: BTreeSet<String>,
     /// Columns whose type rounds or cuts in silence what it is given as text, with the type that does.
@@ -125,6 +127,7 @@ impl Relation {
             schema: DxtSchema::default(),
             always_identity: BTreeSet::new(),
             loose: BTreeSet::new(),
+            collated: BTreeSet::new(),
             printed: BTreeSet::new(),
             rounding: BTreeMap::new(),
             unique: Vec::new(),
@@ -151,6 +154,9 @@ impl Relation {
             }
             if !get::<bool>(&row, 6)? {
                 self.loose.insert(field.name.clone());
+            }
+            if get(&row, 9)? {
+                self.collated.insert(field.name.clone());
             }
             if get(&row, 7)? {
                 self.printed.insert(field.name.clone());
@@ -275,7 +281,7 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
     let attributes: Vec<i16> = statement.columns().iter().map(|c| c.column_id().unwrap_or(0)).collect();
     let types = session.rows(RESULT_TYPES, &[&oids, &modifiers, &tables, &attributes], DOING).await?;
     let mut schema = DxtSchema::default();
-    let (mut loose, mut printed) = (BTreeSet::new(), BTreeSet::new());
+    let (mut loose, mut printed, mut collated) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (column, row) in statement.columns().iter().zip(&types) {
         let native: String = get(row, 0)?;
         if schema.field(column.name()).is_some() {
@@ -288,6 +294,8 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
         if get(row, 2)? {
             printed.insert(column.name().to_string());
         }
+        // Of a result nobody says which.
+        collated.insert(column.name().to_string());
         if let Some(domain) = get::<Option<String>>(row, 3)? {
             tracing::warn!(
                 column = column.name(),
@@ -301,7 +309,7 @@ pub(super) async fn describe(session: &Session, from_sql: &str) -> Result<(DxtSc
     if schema.fields.is_empty() {
         return Err(Error::new(ErrorKind::Schema, "the source's SQL gives no columns"));
     }
-    Ok((schema, PostgresDialect::new(loose).printed(printed)))
+    Ok((schema, PostgresDialect::new(loose).collated(collated).printed(printed)))
 }
 
 /// A table that is read, by whatever views.

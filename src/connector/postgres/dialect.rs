@@ -6,7 +6,7 @@ use datafusion::common::ScalarValue;
 
 use super::codec::text;
 use super::types::PgType;
-use crate::connector::sql::{Comparison, Dialect, Pushed};
+use crate::connector::sql::{Comparison, Dialect, Pushed, Terms};
 use crate::model::{DxtField, DxtType, uuid_text};
 
 /// The dialect, for the columns of one source.
@@ -16,6 +16,8 @@ pub(super) struct PostgresDialect {
     loose: BTreeSet<String>,
     /// Columns whose cast to text is another text than the type's own.
     printed: BTreeSet<String>,
+    /// Text columns of another collation than the database's own.
+    collated: BTreeSet<String>,
     /// Whether the order of text's bytes there is that of UTF-8.
     utf8: bool,
 }
@@ -31,6 +33,21 @@ impl PostgresDialect {
         Self { printed, ..self }
     }
 
+    /// The same where the named columns have a collation of their own.
+    pub(super) fn collated(self, collated: BTreeSet<String>) -> Self {
+        Self { collated, ..self }
+    }
+
+    /// Whether a column's equality, or its order, is not that of the database's own texts.
+    pub(super) fn is_collated(&self, column: &str) -> bool {
+        self.loose.contains(column) || self.collated.contains(column)
+    }
+
+    /// Whether the database keeps text in UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
     /// The same for a database that keeps text in UTF-8.
     pub(super) fn utf8(self, utf8: bool) -> Self {
         Self { utf8, ..self }
@@ -38,9 +55,13 @@ impl PostgresDialect {
 
     /// A column's text as it is read, for one that is read as text.
     fn text(&self, field: &DxtField) -> String {
-        let name = self.quote(&field.name);
+        self.text_of(&self.quote(&field.name), &field.name)
+    }
+
+    /// The text of the column `column`, which is `name` there.
+    pub(super) fn text_of(&self, name: &str, column: &str) -> String {
         // A row of NULLs `IS NULL`, but is none; and concat() makes nothing of a NULL.
-        match self.printed.contains(&field.name) {
+        match self.printed.contains(column) {
             true => format!("CASE WHEN pg_catalog.num_nulls({name}) = 0 THEN pg_catalog.concat({name}) END"),
             false => format!("{name}::text"),
         }
@@ -98,6 +119,10 @@ impl Dialect for PostgresDialect {
         Pushed { sql, exact: true }
     }
 
+    fn terms(&self) -> Option<&dyn Terms> {
+        Some(self)
+    }
+
     fn one_of(&self, field: &DxtField, values: &[&ScalarValue]) -> Option<Pushed> {
         const MOST: usize = 20_000;
         let native = PgType::of(field).filter(PgType::is_binary)?;
@@ -129,7 +154,8 @@ pub(super) fn quote_text(text: &str) -> Option<String> {
     (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', "''")))
 }
 
-fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
+/// A literal of a type; `None` where the type has none that means the same.
+pub(super) fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
     match native {
         PgType::Bool => match value {
             ScalarValue::Boolean(Some(value)) => Some(value.to_string()),

@@ -31,6 +31,7 @@ mod snapshot;
 mod source;
 mod statements;
 mod swap;
+mod terms;
 mod tls;
 mod types;
 mod upsert;

@@ -190,6 +190,31 @@ impl Lease {
         Self { settings, snapshots, reading, taken: tokio::sync::OnceCell::new() }
     }
 
+    /// What leases of one connection to one database have in common.
+    pub(super) fn server(&self) -> String {
+        format!("postgres {:p} {} {:?}", Arc::as_ptr(&self.settings), self.reading.database, self.reading.scope)
+    }
+
+    /// One for a statement that reads what this and `others` read.
+    pub(super) fn joined<'a>(&'a self, others: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let all = others.chain([self]);
+        let mut tables: Vec<String> = all.clone().flat_map(|lease| lease.reading.tables.iter().cloned()).collect();
+        let mut oids: Vec<u32> = all.clone().flat_map(|lease| lease.reading.oids.iter().copied()).collect();
+        tables.sort();
+        tables.dedup();
+        oids.sort_unstable();
+        oids.dedup();
+        let reading = Reading {
+            scope: self.reading.scope,
+            database: self.reading.database.clone(),
+            tables,
+            oids,
+            parted: false,
+            stored: all.clone().all(|lease| lease.reading.stored),
+        };
+        Self::new(self.settings.clone(), self.snapshots.clone(), reading)
+    }
+
     /// The identities of the tables that are read.
     pub(super) fn tables(&self) -> &[String] {
         &self.reading.tables

@@ -1,5 +1,7 @@
 //! Reading: a relation or a query as a table, each part of a scan one binary COPY on a connection of its own.
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -53,7 +55,9 @@ impl PostgresExtractor {
                 }
                 let from = PostgresDialect::default().relation(&relation.name);
                 let label = relation.name.to_string();
-                let dialect = PostgresDialect::new(relation.loose.clone()).printed(relation.printed.clone());
+                let dialect = PostgresDialect::new(relation.loose.clone())
+                    .collated(relation.collated.clone())
+                    .printed(relation.printed.clone());
                 // Functions of a view may go by the search path; what is stored does not.
                 stored = !matches!(relation.kind, RelationKind::View | RelationKind::Foreign);
                 (from, label, relation.schema.clone(), dialect, Some(relation))
@@ -91,7 +95,8 @@ impl PostgresExtractor {
             dialect,
             parts,
         };
-        let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
+        let make = if relation.is_some() { RemoteTable::relation } else { RemoteTable::query };
+        let provider = make(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(provider) })
     }
 }
@@ -180,6 +185,22 @@ impl RemoteSource for PostgresSource {
 
     fn parts(&self) -> &[String] {
         &self.parts
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(self.lease.server())
+    }
+
+    fn joined(&self, others: &[Arc<dyn RemoteSource>]) -> Option<Arc<dyn RemoteSource>> {
+        let own = others.iter().map(|other| (other.as_ref() as &dyn Any).downcast_ref::<Self>());
+        let others = own.collect::<Option<Vec<_>>>()?;
+        let lease = self.lease.joined(others.iter().map(|other| other.lease.as_ref()));
+        let labels: BTreeSet<&str> =
+            others.iter().map(|other| other.label.as_str()).chain([self.label.as_str()]).collect();
+        let label = labels.into_iter().collect::<Vec<_>>().join(", ");
+        // What is special about columns has been said in the statement itself.
+        let dialect = PostgresDialect::default().utf8(self.dialect.is_utf8());
+        Some(Arc::new(Self { lease: Arc::new(lease), label, dialect, parts: Vec::new() }))
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -399,6 +399,7 @@ mod tests {
             kind: RelationKind::Table,
             schema: schema(),
             always_identity: BTreeSet::new(),
+            collated: BTreeSet::new(),
             loose: BTreeSet::new(),
             printed: BTreeSet::new(),
             rounding: BTreeMap::new(),

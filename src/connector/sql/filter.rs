@@ -1,13 +1,43 @@
 //! Filters of a plan in a remote system's SQL, as far as they mean the same there.
 
-use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator, expr::InList};
 
+use super::federate::{Scope, Terms};
 use super::{Comparison, Dialect, Pushed};
 use crate::model::{DxtField, DxtSchema};
 
 /// A filter in the dialect's SQL, or `None` where any part of it has no exact or wider form there.
 pub fn to_sql(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Option<Pushed> {
+    let compared = comparisons(filter, schema, dialect);
+    if compared.as_ref().is_some_and(|pushed| pushed.exact) {
+        return compared;
+    }
+    let exact = dialect.terms().and_then(|terms| computed(filter, schema, "", terms));
+    match (compared, exact) {
+        // An index may serve for the wider one.
+        (Some(wider), Some(exact)) => Some(Pushed { sql: format!("({} AND {exact})", wider.sql), exact: true }),
+        (None, Some(sql)) => Some(Pushed { sql, exact: true }),
+        (wider, None) => wider,
+    }
+}
+
+/// A filter of any expressions over the columns of the table that is known as `table` there.
+pub fn computed(filter: &Expr, schema: &DxtSchema, table: &str, terms: &dyn Terms) -> Option<String> {
+    // Its columns may carry the name that the plan gives the table.
+    let bare = |expr| match expr {
+        Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
+        other => Ok(Transformed::no(other)),
+    };
+    let filter = filter.clone().transform(bare).data().ok()?;
+    let known = DFSchema::try_from(schema.to_arrow()).ok()?;
+    let columns: Vec<_> = schema.fields.iter().map(|field| terms.column(table, field)).collect();
+    Scope { terms, schema: &known, columns: &columns, subquery: &|_| None }.condition(&filter)
+}
+
+/// As [`to_sql`], of columns beside literals alone.
+fn comparisons(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Option<Pushed> {
     let recurse = |e: &Expr| to_sql(e, schema, dialect);
     match filter {
         Expr::Alias(alias) => recurse(&alias.expr),

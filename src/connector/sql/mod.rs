@@ -3,6 +3,7 @@
 //!
 //! A SQL connector gives a [`Dialect`] and a [`RemoteSource`]; [`RemoteTable`] does the rest.
 
+pub mod federate;
 mod filter;
 mod scan;
 mod table;
@@ -17,6 +18,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use crate::error::Result;
 use crate::model::{DxtField, RelationName};
 
+pub use federate::Terms;
 pub use scan::RemoteScanExec;
 pub use table::RemoteTable;
 
@@ -90,6 +92,11 @@ pub trait Dialect: Debug + Send + Sync {
         None
     }
 
+    /// The system's expressions, where parts of a plan may run there.
+    fn terms(&self) -> Option<&dyn Terms> {
+        None
+    }
+
     /// `field LIKE pattern` in this system's SQL: letters as they are, `%` and `_`, a backslash before what is none of
     /// these. `None` where it would not mean the same there.
     fn like(&self, field: &DxtField, pattern: &str) -> Option<Pushed> {
@@ -125,6 +132,18 @@ pub trait RemoteSource: Any + Debug + Send + Sync {
     /// The tables that a scan reads, spelled as [`Loader::locks_out`](crate::connector::Loader::locks_out) spells them.
     fn reads(&self) -> &[String] {
         &[]
+    }
+
+    /// What sources have in common that one statement can read: a name for one login to one database, the same for all
+    /// of them in a process. `None` where each is read by itself.
+    fn server(&self) -> Option<String> {
+        None
+    }
+
+    /// A source for statements that read what this and `others` read, all of one server.
+    fn joined(&self, others: &[Arc<dyn RemoteSource>]) -> Option<Arc<dyn RemoteSource>> {
+        let _ = others;
+        None
     }
 
     /// Conditions that split a scan into parts to be read at once: each row meets exactly one. None: it is read as a

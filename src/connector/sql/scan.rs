@@ -7,9 +7,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::StreamExt;
@@ -26,7 +27,11 @@ pub struct RemoteScanExec {
 }
 
 impl RemoteScanExec {
-    pub(super) fn new(source: Arc<dyn RemoteSource>, queries: Vec<RemoteQuery>, schema: SchemaRef) -> Self {
+    pub(in crate::connector::sql) fn new(
+        source: Arc<dyn RemoteSource>,
+        queries: Vec<RemoteQuery>,
+        schema: SchemaRef,
+    ) -> Self {
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(queries.len()),
@@ -34,6 +39,16 @@ impl RemoteScanExec {
             Boundedness::Bounded,
         ));
         Self { source, queries, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The same where its rows come in an order.
+    pub(in crate::connector::sql) fn ordered(mut self, order: Vec<PhysicalSortExpr>) -> Self {
+        if !order.is_empty() {
+            let mut properties = PlanProperties::clone(&self.properties);
+            properties.eq_properties.add_ordering(order);
+            self.properties = Arc::new(properties);
+        }
+        self
     }
 
     /// The SELECTs as the remote system gets them, one per partition.
@@ -100,4 +115,12 @@ impl ExecutionPlan for RemoteScanExec {
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
     }
+}
+
+/// A scan, or its rows without any columns.
+pub(in crate::connector::sql) fn of_columns(scan: Arc<RemoteScanExec>, none: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    if none {
+        return Ok(Arc::new(ProjectionExec::try_new(Vec::<ProjectionExpr>::new(), scan)?));
+    }
+    Ok(scan)
 }

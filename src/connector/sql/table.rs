@@ -9,9 +9,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::scan::RemoteScanExec;
+use super::scan::{RemoteScanExec, of_columns};
 use super::{RemoteQuery, RemoteSource, filter};
 use crate::model::{DxtField, DxtSchema};
 
@@ -22,13 +21,44 @@ pub struct RemoteTable {
     fields: DxtSchema,
     schema: SchemaRef,
     batch_size: usize,
+    relation: bool,
 }
 
 impl RemoteTable {
-    /// A table over `from`, the text behind FROM: a quoted relation, or a query in parentheses with an alias.
-    pub fn new(source: Arc<dyn RemoteSource>, from: String, fields: DxtSchema, batch_size: usize) -> Self {
+    /// A table over `from`, the text behind FROM: a query in parentheses with an alias.
+    pub fn query(source: Arc<dyn RemoteSource>, from: String, fields: DxtSchema, batch_size: usize) -> Self {
         let schema = fields.to_arrow();
-        Self { source, from, fields, schema, batch_size }
+        Self { source, from, fields, schema, batch_size, relation: false }
+    }
+
+    /// A table over `from`, a quoted relation.
+    pub fn relation(source: Arc<dyn RemoteSource>, from: String, fields: DxtSchema, batch_size: usize) -> Self {
+        Self { relation: true, ..Self::query(source, from, fields, batch_size) }
+    }
+
+    /// Where it is read.
+    pub fn source(&self) -> &Arc<dyn RemoteSource> {
+        &self.source
+    }
+
+    /// The text behind FROM.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Its columns.
+    pub fn fields(&self) -> &DxtSchema {
+        &self.fields
+    }
+
+    /// Whether it is a relation, and no query.
+    pub fn is_relation(&self) -> bool {
+        self.relation
+    }
+
+    /// Rows of a batch at most.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
     }
 
     /// The tables that a scan reads: [`RemoteSource::reads`].
@@ -96,11 +126,7 @@ impl TableProvider for RemoteTable {
             _ if limit.is_some() => vec![query(None)],
             parts => parts.iter().map(|part| query(Some(part.as_str()))).collect(),
         };
-        let scan: Arc<dyn ExecutionPlan> = Arc::new(RemoteScanExec::new(self.source.clone(), queries, schema));
-        if counts_only {
-            return Ok(Arc::new(ProjectionExec::try_new(Vec::<ProjectionExpr>::new(), scan)?));
-        }
-        Ok(scan)
+        of_columns(Arc::new(RemoteScanExec::new(self.source.clone(), queries, schema)), counts_only)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

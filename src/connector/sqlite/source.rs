@@ -40,7 +40,9 @@ impl SqliteExtractor {
     pub fn open(client: &Client, request: &ExtractRequest) -> Result<Self> {
         let (source, schema) = SqliteSource::open(client, request)?;
         let from_sql = source.from_sql.clone();
-        let table = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
+        let make =
+            if matches!(request.dataset, Dataset::Relation(_)) { RemoteTable::relation } else { RemoteTable::query };
+        let table = make(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(table) })
     }
 }
