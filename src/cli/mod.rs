@@ -11,6 +11,7 @@ mod init;
 mod interrupt;
 mod list;
 mod logs;
+mod pressure;
 mod print;
 mod progress;
 mod query;
@@ -30,6 +31,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Pipeline;
 use args::{Cli, Command};
 
+pub use pressure::Allocator;
+
 /// The exit code for a command or a pipeline that is wrong.
 const WRONG: u8 = 2;
 /// The exit code for work that failed.
@@ -38,8 +41,9 @@ const FAILED: u8 = 1;
 /// How long threads that block may hold up the end of the process.
 const LAST: Duration = Duration::from_secs(2);
 
-/// Runs dxt with the arguments of a process, its own name first.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs dxt with the arguments of a process, its own name first, and with what tells its allocator to hand memory back at once.
+pub fn main(args: impl IntoIterator<Item = OsString>, allocator: Allocator) -> ExitCode {
+    pressure::allocator(allocator);
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -20,7 +20,7 @@ use futures::StreamExt;
 
 use super::args::{QueryArgs, RowFormat};
 use super::interrupt::Interrupt;
-use super::{FAILED, load, print};
+use super::{FAILED, load, pressure, print};
 use crate::buffer::{self, Buffer};
 use crate::config;
 use crate::connector::Registry;
@@ -71,7 +71,9 @@ pub async fn run(args: QueryArgs) -> Result<u8> {
     let Named { connections, buffer } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
     let here = std::env::current_dir().unwrap_or_default();
     let engine = Engine::new(&registry, &connections, buffer, here)?;
-    let engine = Arc::new(engine.with_resources(&args.resources.resources())?);
+    let resources = args.resources.resources();
+    let engine = Arc::new(engine.with_resources(&resources)?);
+    pressure::watch(&resources);
     let interrupt = Interrupt::listen(None, Some(PATIENCE))?;
     // The command itself is right from here on: whatever fails is the query's failure.
     let done = tokio::select! {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::{Global, LogFormat, ResultFormat, RunArgs, SelectArgs};
 use super::interrupt::Interrupt;
 use super::progress::Shown;
-use super::{FAILED, load, logs, print};
+use super::{FAILED, load, logs, pressure, print};
 use crate::connector::Registry;
 use crate::error::{ErrorKind, Result};
 use crate::model::selector::Selector;
@@ -45,6 +45,7 @@ pub async fn run(args: RunArgs, action: Action, buffer_run: Option<String>, glob
         buffer_run,
         lock: args.lock.map(Into::into),
     };
+    pressure::watch(&options.resources);
     let result = match runner::run(&pipeline, &options).await {
         // Before the first stream: it waited for another run.
         Err(error) if error.kind() == ErrorKind::Interrupted => {

@@ -20,6 +20,9 @@ use crate::connector::{Connector, Dataset, Loader, Registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, Stream, TargetKind, nearest};
 
+/// Keys of one side of a join that narrow what is read of the other; of more, their least and greatest do.
+const KEYS: usize = 20_000;
+
 /// Connectors by connection name, the buffer, and the folder that paths in ad-hoc SQL start at.
 #[derive(Debug)]
 pub struct Engine {
@@ -115,6 +118,9 @@ impl Engine {
         options.execution.parquet.schema_force_view_types = false;
         // 0.1 is a decimal here, as in every database that the SQL may have come from.
         options.sql_parser.parse_float_as_decimal = true;
+        // So many keys of a join's smaller side are sent along to the system that its other side is read from.
+        options.optimizer.hash_join_inlist_pushdown_max_distinct_values = KEYS;
+        options.optimizer.hash_join_inlist_pushdown_max_size = KEYS * 64;
         options.execution.sort_spill_reservation_bytes = memory::sort_reservation(&self.runtime, partitions);
         options.execution.time_zone = Some("UTC".into());
         let state = SessionStateBuilder::new()

@@ -53,9 +53,14 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// Bytes for the whole process.
+    pub fn limit(&self) -> u64 {
+        self.memory_limit.unwrap_or_else(|| available(Path::new("/")).unwrap_or(UNKNOWN) / 2)
+    }
+
     /// Bytes that the operators of plans may hold.
     fn pool(&self) -> u64 {
-        let limit = self.memory_limit.unwrap_or_else(|| available(Path::new("/")).unwrap_or(UNKNOWN) / 2);
+        let limit = self.limit();
         (limit.saturating_sub(RESERVE) / 5).max(limit / 12)
     }
 
@@ -129,8 +134,8 @@ impl Planned {
     }
 }
 
-/// The physical plan of a logical one. Batches have so many rows that wide ones do not weigh more than others. A join whose one side may not fit into a hash table in memory is done by sorting
-/// both, which spills.
+/// The physical plan of a logical one. Batches have so many rows that wide ones do not weigh more than others. A join whose
+/// one side may not fit into a hash table in memory is done by sorting both, which spills.
 pub async fn physical_plan(context: &SessionContext, plan: &LogicalPlan) -> DfResult<Planned> {
     let mut state = context.state();
     let physical = state.create_physical_plan(plan).await?;

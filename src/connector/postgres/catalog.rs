@@ -10,7 +10,7 @@ use super::dialect::PostgresDialect;
 use super::sequences::{self, Sequence};
 use super::swap::Swappable;
 use super::types::{PgType, SYSTEM};
-use crate::connector::sql::Dialect;
+use crate::connector::sql::{Dialect, Size};
 use crate::connector::{Dataset, RelationInfo};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, RelationName};
@@ -99,6 +99,8 @@ pub(super) struct Relation {
     pub(super) version: i32,
     /// Whether this user may lock other writers out.
     pub(super) lockable: bool,
+    /// About how much it holds.
+    pub(super) size: Size,
     /// Where it was asked for, and it is a table of its own.
     pub(super) swappable: Option<Swappable>,
 }
@@ -135,11 +137,24 @@ impl Relation {
             sequences: Vec::new(),
             version: get(row, 4)?,
             lockable: get(row, 5)?,
+            size: Size::UNKNOWN,
             swappable: None,
         };
         relation.columns(session, &doing).await?;
+        if let Some(bytes) = get::<Option<i64>>(row, 6)? {
+            relation.size = relation.held(bytes, get(row, 7)?);
+        }
         relation.keys(session, &doing).await?;
         Ok(Some(relation))
+    }
+
+    /// How much `bytes` of a table's files are here. Files compress long values, and rows have headers.
+    fn held(&self, bytes: i64, rows: Option<f64>) -> Size {
+        const HEADER: usize = 28;
+        let bytes = usize::try_from(bytes).unwrap_or(0);
+        let width: usize = self.schema.fields.iter().map(|f| f.dtype.to_arrow().primitive_width().unwrap_or(32)).sum();
+        let rows = rows.map_or(bytes / (width + HEADER), |rows| rows as usize);
+        Size { rows, bytes: bytes.max(rows.saturating_mul(width)) }
     }
 
     async fn columns(&mut self, session: &Session, doing: &str) -> Result<()> {

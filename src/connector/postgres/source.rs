@@ -21,7 +21,7 @@ use super::parts;
 use super::snapshot::{Lease, Reading, Scope, Snapshots, database, identity};
 use super::statements::copy_out;
 use super::watch::CopyOut;
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, Size};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
@@ -94,6 +94,7 @@ impl PostgresExtractor {
             label: format!("{connection}.{label}"),
             dialect,
             parts,
+            size: relation.as_ref().map_or(Size::UNKNOWN, |relation| relation.size),
         };
         let make = if relation.is_some() { RemoteTable::relation } else { RemoteTable::query };
         let provider = make(Arc::new(source), from_sql, schema.clone(), request.batch_size);
@@ -156,6 +157,7 @@ pub(super) struct PostgresSource {
     label: String,
     dialect: PostgresDialect,
     parts: Vec<String>,
+    size: Size,
 }
 
 impl PostgresSource {
@@ -187,6 +189,10 @@ impl RemoteSource for PostgresSource {
         &self.parts
     }
 
+    fn size(&self) -> Size {
+        self.size
+    }
+
     fn server(&self) -> Option<String> {
         Some(self.lease.server())
     }
@@ -200,7 +206,7 @@ impl RemoteSource for PostgresSource {
         let label = labels.into_iter().collect::<Vec<_>>().join(", ");
         // What is special about columns has been said in the statement itself.
         let dialect = PostgresDialect::default().utf8(self.dialect.is_utf8());
-        Some(Arc::new(Self { lease: Arc::new(lease), label, dialect, parts: Vec::new() }))
+        Some(Arc::new(Self { lease: Arc::new(lease), label, dialect, parts: Vec::new(), size: Size::UNKNOWN }))
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

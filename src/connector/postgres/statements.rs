@@ -408,6 +408,7 @@ mod tests {
             sequences: Vec::new(),
             version: 150_004,
             lockable: true,
+            size: crate::connector::sql::Size::UNKNOWN,
             swappable: None,
         }
     }

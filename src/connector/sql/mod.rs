@@ -5,6 +5,7 @@
 
 pub mod federate;
 mod filter;
+mod keys;
 mod scan;
 mod table;
 
@@ -19,7 +20,7 @@ use crate::error::Result;
 use crate::model::{DxtField, RelationName};
 
 pub use federate::Terms;
-pub use scan::RemoteScanExec;
+pub use scan::{RemoteScanExec, Size};
 pub use table::RemoteTable;
 
 /// A comparison that a filter may hold.
@@ -132,6 +133,11 @@ pub trait RemoteSource: Any + Debug + Send + Sync {
     /// The tables that a scan reads, spelled as [`Loader::locks_out`](crate::connector::Loader::locks_out) spells them.
     fn reads(&self) -> &[String] {
         &[]
+    }
+
+    /// About how much a scan without conditions reads.
+    fn size(&self) -> Size {
+        Size::UNKNOWN
     }
 
     /// What sources have in common that one statement can read: a name for one login to one database, the same for all

@@ -126,7 +126,8 @@ impl TableProvider for RemoteTable {
             _ if limit.is_some() => vec![query(None)],
             parts => parts.iter().map(|part| query(Some(part.as_str()))).collect(),
         };
-        of_columns(Arc::new(RemoteScanExec::new(self.source.clone(), queries, schema)), counts_only)
+        let scan = RemoteScanExec::new(self.source.clone(), queries, schema).sized(self.source.size().limited(limit));
+        of_columns(Arc::new(scan), counts_only)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

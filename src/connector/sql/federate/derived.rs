@@ -16,7 +16,8 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::region::Rendered;
 use super::select::Select;
-use crate::connector::sql::{RemoteQuery, RemoteScanExec, RemoteSource};
+use crate::connector::sql::scan::of_columns;
+use crate::connector::sql::{RemoteQuery, RemoteScanExec, RemoteSource, Size};
 use crate::model::{DxtField, DxtSchema};
 
 /// One statement for one system. Its columns are those of the plan that it stands for, in order, under names of their own.
@@ -113,6 +114,6 @@ impl TableProvider for DerivedTable {
         let order: Vec<PhysicalSortExpr> = order.collect();
         let query = RemoteQuery { sql, fields, batch_size: self.batch_size };
         let scan = RemoteScanExec::new(self.source.clone(), vec![query], schema).ordered(order);
-        super::super::scan::of_columns(Arc::new(scan), wanted.is_empty())
+        of_columns(Arc::new(scan.sized(Size::UNKNOWN.limited(self.select.most_rows()))), wanted.is_empty())
     }
 }

@@ -73,6 +73,11 @@ impl Select {
         self.group.as_ref().is_some_and(Vec::is_empty) && self.having.is_empty()
     }
 
+    /// How many rows it has at most, where it says so itself.
+    pub fn most_rows(&self) -> Option<usize> {
+        if self.one_row() { Some(1) } else { self.fetch }
+    }
+
     fn limited(&self) -> bool {
         self.fetch.is_some() || self.skip > 0
     }
