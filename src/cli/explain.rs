@@ -3,25 +3,33 @@
 use std::sync::Arc;
 
 use super::args::SelectArgs;
-use super::run::selectors;
-use super::{exit_code, load, print};
+use super::pipelines::{self, Pipelines, Values};
+use super::{exit_code, print};
 use crate::connector::Registry;
 use crate::error::Result;
-use crate::model::selector;
+use crate::model::Pipeline;
 use crate::plan::{self, Engine, RunInfo};
 
 pub async fn run(args: SelectArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let pipeline = load(&args.pipeline, &registry)?;
-    let (select, exclude) = selectors(&args)?;
-    let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
-    let buffer = crate::buffer::open(&pipeline.buffer, &pipeline.connections)?;
-    let engine = Arc::new(Engine::new(&registry, &pipeline.connections, buffer, &pipeline.base_dir)?);
-    let info = RunInfo::new(&pipeline.name);
+    let Pipelines { all, of_folder } = pipelines::load(&args, &registry, Values::Needed)?;
     let mut code = 0;
-    for index in chosen {
-        let stream = &pipeline.streams[index];
-        match plan::explain(&engine, &pipeline, stream, &info).await {
+    for (path, pipeline) in all {
+        if of_folder {
+            print::out(&format!("pipeline {} ({})\n\n", pipeline.name, path.display()))?;
+        }
+        code = code.max(one(&registry, &pipeline).await?);
+    }
+    Ok(code)
+}
+
+async fn one(registry: &Registry, pipeline: &Pipeline) -> Result<u8> {
+    let buffer = crate::buffer::open(&pipeline.buffer, &pipeline.connections)?;
+    let engine = Arc::new(Engine::new(registry, &pipeline.connections, buffer, &pipeline.base_dir)?);
+    let info = RunInfo::new(pipeline);
+    let mut code = 0;
+    for stream in &pipeline.streams {
+        match plan::explain(&engine, pipeline, stream, &info).await {
             Ok(text) => print::out(&(text + "\n"))?,
             Err(error) => {
                 let error = error.context(format!("stream {}", stream.id));

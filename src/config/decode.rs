@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::connection::RawConnection;
 use super::decode_end::RawEnd;
 use super::decode_field::{self, RawField};
+use super::decode_vars::{self, RawVar};
 use super::findings::{Finding, Findings, Mark};
 use super::node::{Node, Value};
 use super::read::{Fields, Given};
@@ -22,9 +23,29 @@ pub(super) struct Cx<'a> {
     pub env: &'a dyn Env,
     /// The folder of each file, by its index.
     pub bases: Vec<PathBuf>,
+    /// The files whose SQL stands at its mark as it is: SQL files.
+    pub sql_files: Vec<usize>,
+    /// The files that `sql_file` names.
+    pub included: Vec<PathBuf>,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    pub fn new(registry: &'a Registry, env: &'a dyn Env) -> Self {
+        let findings = Findings::default();
+        Self { findings, registry, env, bases: Vec::new(), sql_files: Vec::new(), included: Vec::new() }
+    }
+
+    /// Takes a file in; relative paths in it start at `folder`.
+    pub fn file(&mut self, path: &Path, folder: &Path) -> usize {
+        self.bases.push(folder.to_path_buf());
+        self.findings.file(path)
+    }
+
+    /// Whether SQL at this mark stands there as it is, character by character.
+    pub fn is_sql(&self, mark: Mark) -> bool {
+        self.sql_files.contains(&mark.file)
+    }
+
     /// The folder that relative paths of the text at `mark` start at.
     pub fn base(&self, mark: Mark) -> &Path {
         self.bases.get(mark.file).map_or(Path::new("."), PathBuf::as_path)
@@ -38,6 +59,7 @@ pub(super) struct RawFile {
     pub name: Given<String>,
     pub description: Given<String>,
     pub connections: Given<Vec<RawConnection>>,
+    pub vars: Given<Vec<RawVar>>,
     pub source: RawEnd,
     pub target: RawEnd,
     pub buffer: RawBuffer,
@@ -109,11 +131,12 @@ pub(super) enum Role {
     Project,
 }
 
-const PROJECT_KEYS: [&str; 11] = [
+const PROJECT_KEYS: [&str; 12] = [
     "version",
     "name",
     "description",
     "connections",
+    "vars",
     "source",
     "target",
     "buffer",
@@ -122,11 +145,12 @@ const PROJECT_KEYS: [&str; 11] = [
     "retries",
     "retry_wait",
 ];
-const PIPELINE_KEYS: [&str; 12] = [
+const PIPELINE_KEYS: [&str; 13] = [
     "version",
     "name",
     "description",
     "connections",
+    "vars",
     "source",
     "target",
     "buffer",
@@ -164,6 +188,7 @@ impl RawFile {
             name,
             description: fields.text("description", &mut cx.findings),
             connections: connections(&fields, pending, cx),
+            vars: decode_vars::list(&fields, &mut cx.findings),
             source: RawEnd::default_source(&fields, cx),
             target: RawEnd::default_target(&fields, cx),
             buffer: RawBuffer::decode(&fields, &mut cx.findings),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionConfig, FieldSpec, Options, RelationName};
+use super::{ConnectionConfig, FieldSpec, Options, Params, RelationName};
 use crate::error::Position;
 
 /// A checked pipeline.
@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// Every connection that it names, inline ones included, under names unique in the pipeline.
     pub connections: Vec<ConnectionConfig>,
+    /// The variables that its SQL may name as `$name`.
+    pub params: Params,
     /// Where extracted rows wait for their load.
     pub buffer: BufferConfig,
     /// What is moved, in the order of the file.
@@ -57,6 +59,8 @@ pub struct Stream {
     pub retry: RetryConfig,
     /// Where the stream stands in its file, for errors.
     pub position: Option<Position>,
+    /// Where the first character of its SQL stands in a SQL file.
+    pub sql_position: Option<Position>,
 }
 
 /// A source of rows.

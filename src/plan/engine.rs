@@ -114,6 +114,8 @@ impl Engine {
         options.execution.parquet.schema_force_view_types = false;
         // 0.1 is a decimal here, as in every database that the SQL may have come from.
         options.sql_parser.parse_float_as_decimal = true;
+        // Errors of names and types say where in the SQL they are.
+        options.sql_parser.collect_spans = true;
         options.execution.sort_spill_reservation_bytes = memory::sort_reservation(&self.runtime, partitions);
         options.execution.time_zone = Some("UTC".into());
         let state = SessionStateBuilder::new()

@@ -6,7 +6,7 @@ use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
 use super::sink::Watch;
-use super::{Engine, RunInfo, once, physical_plan, stream, watermark};
+use super::{Engine, RunInfo, once, params, physical_plan, stream, watermark};
 use crate::buffer::{BufferId, BufferStaging, Header};
 use crate::error::Result;
 use crate::model::{BufferFormat, Pipeline, Stream, Verify};
@@ -26,6 +26,10 @@ pub async fn explain(engine: &Arc<Engine>, pipeline: &Pipeline, item: &Stream, r
     if let Some(mark) = &extract.watermark {
         let value = mark.from.as_ref().map_or("none, all is extracted".into(), watermark::text);
         text += &format!("watermark: {} of {} = {value}\n", mark.column, loader.target());
+    }
+    for (name, param) in params::of_stream(item, &run.params) {
+        let dtype = param.dtype.map_or(String::new(), |dtype| format!(" ({dtype})"));
+        text += &format!("variable: {name} = {}{dtype}\n", param.value.as_deref().unwrap_or_default());
     }
     if pipeline.buffer.format == BufferFormat::None {
         // As it will run: what is watched decides whether rows are looked at.

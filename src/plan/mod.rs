@@ -1,7 +1,7 @@
 //! Pipeline → logical plans: extract, load, watermark, explain.
 //!
 //! ```text
-//! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark)
+//! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark, params)
 //!                    └▶ INSERT INTO buffer …, INSERT INTO target …                    (stream, sink)
 //! SQL ─── catalog ─▶ connections, buffers and files by name                           (engine, catalog)
 //! ```
@@ -16,6 +16,8 @@ mod filter;
 mod floats;
 mod memory;
 mod once;
+mod origin;
+pub(crate) mod params;
 pub mod primary_key;
 mod relay;
 mod rewrite;
@@ -35,6 +37,8 @@ pub use once::once;
 
 use chrono::{DateTime, Utc};
 
+use crate::model::{Params, Pipeline};
+
 /// What is the same for all streams of one run.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
@@ -44,11 +48,18 @@ pub struct RunInfo {
     pub pipeline: String,
     /// When the run began.
     pub started_at: DateTime<Utc>,
+    /// The variables that are bound in the SQL of its streams.
+    pub params: Params,
 }
 
 impl RunInfo {
-    /// A run that begins now.
-    pub fn new(pipeline: impl Into<String>) -> Self {
-        Self { run_id: uuid::Uuid::now_v7().to_string(), pipeline: pipeline.into(), started_at: Utc::now() }
+    /// A run of a pipeline that begins now.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Self {
+            run_id: uuid::Uuid::now_v7().to_string(),
+            pipeline: pipeline.name.clone(),
+            started_at: Utc::now(),
+            params: pipeline.params.clone(),
+        }
     }
 }

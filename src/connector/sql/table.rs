@@ -36,6 +36,11 @@ impl RemoteTable {
         self.source.reads()
     }
 
+    /// The column of this name, as its system has it.
+    pub fn field(&self, name: &str) -> Option<&DxtField> {
+        self.fields.field(name)
+    }
+
     fn select(&self, fields: &[DxtField], filters: &[Expr], limit: Option<usize>, part: Option<&str>) -> String {
         let dialect = self.source.dialect();
         let mut items: Vec<String> = fields.iter().map(|f| dialect.select(f)).collect();
