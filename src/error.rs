@@ -79,6 +79,15 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// The place of a line and column, from 1, of a text whose first character stands here.
+    pub fn within(&self, line: usize, column: usize) -> Self {
+        let first = if line <= 1 { self.column.saturating_sub(1) } else { 0 };
+        let line = self.line.saturating_add(line.saturating_sub(1));
+        Self { file: self.file.clone(), line, column: first.saturating_add(column) }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)

@@ -1,7 +1,7 @@
 //! What an extract depends on, as named texts and a hash: a buffer is loaded by the pipeline that would extract it again
 //! just so, and by no other.
 //!
-//! The source, the fields, the criteria and the mode are in it. What only the load looks at (the target, the target's
+//! The source, the fields, the criteria, the variables that these name and the mode are in it. What only the load looks at (the target, the target's
 //! names of fields, keys) is not: it may change between the two.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     ConnectionConfig, ExtractMode, FieldSource, FieldSpec, Generator, Lookback, Pipeline, SourceKind, Stream,
 };
+use crate::plan::params;
 
 /// What an extract depended on. Free of secrets: URLs are without users and parameters, options whose names speak of
 /// secrets are left out.
@@ -52,6 +53,11 @@ impl Fingerprint {
         if let Some(criteria) = &stream.criteria {
             criteria.filter.iter().for_each(|filter| put("criteria", filter.clone()));
             criteria.limit.iter().for_each(|limit| put("limit", limit.to_string()));
+        }
+        for (name, param) in params::of_stream(stream, &pipeline.params) {
+            let dtype = param.dtype.map_or(String::new(), |dtype| format!("{dtype} "));
+            let value = without_secrets(param.value.as_deref().unwrap_or_default());
+            put(&format!("variable {name}"), format!("{dtype}{value}"));
         }
         let extract = &stream.extract;
         put("extract mode", if extract.mode == ExtractMode::Full { "full" } else { "incremental" }.into());
@@ -235,6 +241,16 @@ mod tests {
             let error = of(stream()).check_unchanged(&of(changed)).unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
         }
+        let on = |day: &str, criteria: &str| {
+            let built = Pipeline::builder("p").connection("db", "sqlite:///t.db");
+            let built = built.connection("shop", "postgresql://h/shop").param("day", day).param("other", day);
+            let pipeline = built.stream(stream().with_filter(criteria)).build().unwrap();
+            Fingerprint::of(&pipeline, &pipeline.streams[0])
+        };
+        let error = on("2026-01-01", "v = $day").check_unchanged(&on("2026-01-02", "v = $day")).unwrap_err();
+        assert!(error.to_string().contains("variable day was `2026-01-01` and is `2026-01-02`"), "{error}");
+        assert!(!error.to_string().contains("other"), "a variable that it does not name is of no account: {error}");
+        assert!(on("2026-01-01", "v > 1").check_unchanged(&on("2026-01-02", "v > 1")).is_ok());
         let moved = pipeline("postgresql://me@elsewhere/shop", stream());
         let error = of(stream()).check_unchanged(&Fingerprint::of(&moved, &moved.streams[0])).unwrap_err();
         assert!(error.to_string().contains("host:5432/shop` and is `postgresql://elsewhere/shop`"), "{error}");

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::LockMode;
-use crate::plan::Resources;
+use crate::config::VarValues;
+use crate::error::{Error, ErrorKind};
+use crate::model::{LockMode, param_fault};
+use crate::plan::{PlanForm, Resources};
 
 #[derive(Debug, Parser)]
 #[command(
     name = "dxt",
     version,
-    about = "Declarative SQL transfers: YAML pipelines compiled to DataFusion plans",
+    about = "Declarative SQL transfers: YAML and SQL pipelines compiled to DataFusion plans",
     after_help = "Start with `dxt init shop`, then `dxt run shop/pipeline.yaml`.\n\
                   Exit codes: 0 all is done, 1 a stream, query or connection failed, 2 the command or pipeline is wrong, \
                   130 and 143 interrupted by SIGINT or SIGTERM."
@@ -48,10 +50,10 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Extract and load the streams of a pipeline
+    /// Extract and load the streams of a pipeline, or of all in a folder
     #[command(
         after_help = "Examples:\n  dxt run shop.yaml\n  dxt run shop.yaml --select 'sales_*,tag:daily' --threads 4\n  \
-                            dxt run shop.yaml --format json > result.json"
+                            dxt run transfers/ --var day=2026-01-31\n  dxt run shop.yaml --format json > result.json"
     )]
     Run(RunArgs),
     /// Extract into the buffer and leave it there
@@ -67,7 +69,7 @@ pub enum Command {
     /// Check a pipeline; connects to nothing unless asked to
     Validate(ValidateArgs),
     /// Show the plans of each stream, the SQL for its source and the statements for its target; changes nothing
-    Explain(SelectArgs),
+    Explain(ExplainArgs),
     /// Run a SELECT over connections, buffers and files
     #[command(after_help = "Names in SQL:\n  shop.public.orders        a table of a system with schemas\n  \
         warehouse.orders          a table of a system without (SQLite), or lake.\"a/b.parquet\"\n  \
@@ -94,7 +96,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SelectArgs {
-    /// The pipeline's YAML file
+    /// The pipeline's YAML or SQL file, or a folder of them
     pub pipeline: PathBuf,
     /// Only these streams: ids, globs (sales_*), tags (tag:daily), `a,b` for or, `a+b` for and, `all`
     #[arg(short, long, value_name = "SELECTOR")]
@@ -102,6 +104,78 @@ pub struct SelectArgs {
     /// Not these streams
     #[arg(short, long, value_name = "SELECTOR")]
     pub exclude: Option<String>,
+    #[command(flatten)]
+    pub vars: VarArgs,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct VarArgs {
+    /// A value for a variable of the SQL (`$NAME`), bound as a typed value; may be repeated. No place for a secret
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
+    pub vars: Vec<(String, String)>,
+}
+
+impl VarArgs {
+    /// The values by their names.
+    ///
+    /// # Errors
+    /// Configuration: a variable has two.
+    pub fn values(&self) -> Result<VarValues, Error> {
+        let mut values = VarValues::new();
+        for (name, value) in &self.vars {
+            if values.insert(name.clone(), value.clone()).is_some() {
+                let error = Error::new(ErrorKind::Configuration, format!("--var {name} is given twice"));
+                return Err(error.with_hint("give it one value"));
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// `NAME=VALUE`, in which the value may be anything.
+fn var(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as day=2026-01-31")?;
+    match param_fault(name) {
+        Some(fault) => Err(fault.into()),
+        None => Ok((name.into(), value.into())),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Run each extract, too, throw its rows away, and show how many each system gave; the target is left alone
+    #[arg(long)]
+    pub analyze: bool,
+    #[command(flatten)]
+    pub resources: ResourceArgs,
+    /// Form of the plans
+    #[arg(short, long, value_enum, default_value_t = ExplainFormat::Indent)]
+    pub format: ExplainFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// A line for each node
+    Indent,
+    /// Boxes
+    Tree,
+    /// One array of objects, with everything
+    Json,
+    /// For `dot`
+    Graphviz,
+}
+
+impl From<ExplainFormat> for PlanForm {
+    fn from(format: ExplainFormat) -> Self {
+        match format {
+            ExplainFormat::Indent => Self::Indent,
+            ExplainFormat::Tree => Self::Tree,
+            ExplainFormat::Json => Self::Json,
+            ExplainFormat::Graphviz => Self::Graphviz,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +370,8 @@ pub struct QueryArgs {
     #[arg(short, long, value_name = "NAME=URL")]
     pub connection: Vec<String>,
     #[command(flatten)]
+    pub vars: VarArgs,
+    #[command(flatten)]
     pub resources: ResourceArgs,
     /// Form of the rows
     #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
@@ -316,7 +392,7 @@ pub enum RowFormat {
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// The pipeline whose connections are tested; without one, those of dxt_project.yaml here
+    /// The pipeline, or folder of them, whose connections are tested; without one, those of dxt_project.yaml here
     pub pipeline: Option<PathBuf>,
     /// A connection beside those
     #[arg(short, long, value_name = "NAME=URL")]
@@ -356,6 +432,17 @@ pub struct InitArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_is_a_name_and_any_text() {
+        let pair = |name: &str, value: &str| Ok((name.to_string(), value.to_string()));
+        assert_eq!(var("day=2026-01-31"), pair("day", "2026-01-31"));
+        assert_eq!(var("_q1=a=b; 'c'"), pair("_q1", "a=b; 'c'"));
+        assert_eq!(var("empty="), pair("empty", ""));
+        for text in ["", "day", "=x", "1=x", "a b=x", "$day=x", "a-b=x"] {
+            assert!(var(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_whole_numbers_with_a_unit() {

@@ -2,27 +2,53 @@
 
 use std::sync::Arc;
 
-use super::args::SelectArgs;
-use super::run::selectors;
-use super::{exit_code, load, print};
+use serde::Serialize;
+
+use super::args::{ExplainArgs, ExplainFormat};
+use super::pipelines::{self, Pipelines, Values};
+use super::{exit_code, print};
 use crate::connector::Registry;
 use crate::error::Result;
-use crate::model::selector;
-use crate::plan::{self, Engine, RunInfo};
+use crate::model::Pipeline;
+use crate::plan::{self, Engine, Explained, RunInfo};
 
-pub async fn run(args: SelectArgs) -> Result<u8> {
+pub async fn run(args: ExplainArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let pipeline = load(&args.pipeline, &registry)?;
-    let (select, exclude) = selectors(&args)?;
-    let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
-    let buffer = crate::buffer::open(&pipeline.buffer, &pipeline.connections)?;
-    let engine = Arc::new(Engine::new(&registry, &pipeline.connections, buffer, &pipeline.base_dir)?);
-    let info = RunInfo::new(&pipeline.name);
+    let Pipelines { all, of_folder } = pipelines::load(&args.select, &registry, Values::Needed)?;
     let mut code = 0;
-    for index in chosen {
-        let stream = &pipeline.streams[index];
-        match plan::explain(&engine, &pipeline, stream, &info).await {
-            Ok(text) => print::out(&(text + "\n"))?,
+    let mut objects = Vec::new();
+    for (path, pipeline) in all {
+        if of_folder && args.format != ExplainFormat::Json {
+            print::out(&format!("pipeline {} ({})\n\n", pipeline.name, path.display()))?;
+        }
+        code = code.max(one(&registry, &pipeline, &args, &mut objects).await?);
+    }
+    if args.format == ExplainFormat::Json {
+        print::json(&objects)?;
+    }
+    Ok(code)
+}
+
+/// What one stream of a pipeline will do.
+#[derive(Serialize)]
+struct Object {
+    pipeline: String,
+    #[serde(flatten)]
+    explained: Explained,
+}
+
+async fn one(registry: &Registry, pipeline: &Pipeline, args: &ExplainArgs, objects: &mut Vec<Object>) -> Result<u8> {
+    let buffer = crate::buffer::open(&pipeline.buffer, &pipeline.connections)?;
+    let engine = Engine::new(registry, &pipeline.connections, buffer, &pipeline.base_dir)?;
+    let engine = Arc::new(engine.with_resources(&args.resources.resources())?);
+    let info = RunInfo::new(pipeline);
+    let mut code = 0;
+    for stream in &pipeline.streams {
+        match plan::explain(&engine, pipeline, stream, &info, args.format.into(), args.analyze).await {
+            Ok(explained) if args.format == ExplainFormat::Json => {
+                objects.push(Object { pipeline: pipeline.name.clone(), explained });
+            }
+            Ok(explained) => print::out(&(explained.text() + "\n"))?,
             Err(error) => {
                 let error = error.context(format!("stream {}", stream.id));
                 print::error(&error);

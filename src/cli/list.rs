@@ -1,16 +1,21 @@
-//! `dxt list`: the streams of a pipeline. Connects to nothing.
+//! `dxt list`: the streams of a pipeline, or of those in a folder. Connects to nothing.
 
 use serde::Serialize;
 
 use super::args::{ListArgs, ResultFormat};
-use super::run::selectors;
-use super::{load, print};
+use super::pipelines::{self, Pipelines, Values};
+use super::print;
 use crate::connector::Registry;
 use crate::error::Result;
-use crate::model::{ExtractMode, SourceKind, Stream, TargetKind, selector};
+use crate::model::{ExtractMode, SourceKind, Stream, TargetKind};
 
 #[derive(Serialize)]
 struct Listed {
+    /// Of the streams of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     id: String,
     source: String,
     target: String,
@@ -33,6 +38,8 @@ fn listed(stream: &Stream) -> Listed {
         TargetKind::File(path) => path.clone(),
     };
     Listed {
+        pipeline: None,
+        file: None,
         id: stream.id.clone(),
         source,
         target: format!("{}.{target}", stream.target.connection),
@@ -44,16 +51,27 @@ fn listed(stream: &Stream) -> Listed {
 }
 
 pub fn run(args: &ListArgs) -> Result<u8> {
-    let pipeline = load(&args.select.pipeline, &Registry::builtin())?;
-    let (select, exclude) = selectors(&args.select)?;
-    let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
-    let streams: Vec<Listed> = chosen.into_iter().map(|i| listed(&pipeline.streams[i])).collect();
+    let Pipelines { all, of_folder } = pipelines::load(&args.select, &Registry::builtin(), Values::MayLack)?;
+    let streams: Vec<Listed> = all
+        .iter()
+        .flat_map(|(path, pipeline)| {
+            let of_pipeline = || of_folder.then(|| (pipeline.name.clone(), path.display().to_string())).unzip();
+            pipeline.streams.iter().map(move |stream| {
+                let (pipeline, file) = of_pipeline();
+                Listed { pipeline, file, ..listed(stream) }
+            })
+        })
+        .collect();
     match args.format {
         ResultFormat::Json => print::json(&streams)?,
         ResultFormat::Table => {
-            let row = |s: Listed| vec![s.id, s.source, s.target, s.extract.into(), s.load.into(), s.tags.join(", ")];
-            let header = ["stream", "source", "target", "extract", "load", "tags"];
-            print::out(&print::table(&header, streams.into_iter().map(row).collect(), &[]))?;
+            let row = |s: Listed| {
+                let cells = [s.id, s.source, s.target, s.extract.into(), s.load.into(), s.tags.join(", ")];
+                s.pipeline.into_iter().chain(cells).collect()
+            };
+            let header = ["pipeline", "stream", "source", "target", "extract", "load", "tags"];
+            let shown = if of_folder { &header[..] } else { &header[1..] };
+            print::out(&print::table(shown, streams.into_iter().map(row).collect(), &[]))?;
         }
     }
     Ok(0)

@@ -11,6 +11,7 @@ mod init;
 mod interrupt;
 mod list;
 mod logs;
+mod pipelines;
 mod pressure;
 mod print;
 mod progress;

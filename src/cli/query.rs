@@ -20,6 +20,7 @@ use futures::StreamExt;
 
 use super::args::{QueryArgs, RowFormat};
 use super::interrupt::Interrupt;
+use super::pipelines::variables;
 use super::{FAILED, load, pressure, print};
 use crate::buffer::{self, Buffer};
 use crate::config;
@@ -98,7 +99,7 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
     // Two at least: DataFusion joins by sorting only in parts.
     let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let context = engine.context(partitions, 8192);
-    let plan = stream::select_only(&context, &args.sql).await?;
+    let plan = stream::select_bound(&context, &args.sql, &variables(&args.vars, &args.sql)?, None).await?;
     let physical = physical_plan(&context, &plan).await?;
     if matches!(args.format, RowFormat::Json | RowFormat::Jsonl) {
         unique_names(&physical.plan.schema())?;

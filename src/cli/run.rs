@@ -2,29 +2,39 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::args::{Global, LogFormat, ResultFormat, RunArgs, SelectArgs};
+use serde::Serialize;
+
+use super::args::{Global, LogFormat, ResultFormat, RunArgs};
 use super::interrupt::Interrupt;
+use super::pipelines::{self, Pipelines, Values};
 use super::progress::Shown;
-use super::{FAILED, load, logs, pressure, print};
+use super::{FAILED, logs, pressure, print};
 use crate::connector::Registry;
-use crate::error::{ErrorKind, Result};
-use crate::model::selector::Selector;
+use crate::error::{Error, ErrorKind, Result};
 use crate::runner::{self, Action, Observer, RunOptions, RunResult, Silent, StreamResult};
 
-/// The selectors of a command line.
-pub fn selectors(args: &SelectArgs) -> Result<(Option<Selector>, Option<Selector>)> {
-    let parse = |text: &Option<String>| text.as_deref().map(Selector::parse).transpose();
-    Ok((parse(&args.select)?, parse(&args.exclude)?))
+/// What the pipelines of a folder did.
+#[derive(Serialize)]
+struct FolderResult {
+    /// Wall time of all of them, in seconds.
+    seconds: f64,
+    /// The pipelines in the order of their paths.
+    pipelines: Vec<RunResult>,
 }
 
 pub async fn run(args: RunArgs, action: Action, buffer_run: Option<String>, global: &Global) -> Result<u8> {
     let registry = Registry::builtin();
-    let pipeline = load(&args.select.pipeline, &registry)?;
-    let (select, exclude) = selectors(&args.select)?;
+    let Pipelines { all, of_folder } = pipelines::load(&args.select, &registry, Values::Needed)?;
+    if of_folder && buffer_run.is_some() {
+        let error = Error::new(ErrorKind::Configuration, "--run-id names a run of one pipeline");
+        return Err(error.with_hint("name that pipeline's file in the place of the folder"));
+    }
     let logs_on_stderr = logs::on_stderr(global);
     // A program that reads JSON on stderr finds nothing else between.
-    let observer: Arc<dyn Observer> = match global.quiet || (logs_on_stderr && global.log_format == LogFormat::Json) {
+    let silent = global.quiet || (logs_on_stderr && global.log_format == LogFormat::Json);
+    let observer: Arc<dyn Observer> = match silent {
         true => Arc::new(Silent),
         false => Arc::new(Shown::new(std::io::stderr().is_terminal() && !logs_on_stderr)),
     };
@@ -34,8 +44,8 @@ pub async fn run(args: RunArgs, action: Action, buffer_run: Option<String>, glob
         action: if args.dry_run { Action::DryRun } else { action },
         threads: usize::from(args.threads),
         fail_fast: args.fail_fast,
-        select,
-        exclude,
+        select: None,
+        exclude: None,
         registry,
         observer,
         buffer: None,
@@ -46,31 +56,60 @@ pub async fn run(args: RunArgs, action: Action, buffer_run: Option<String>, glob
         lock: args.lock.map(Into::into),
     };
     pressure::watch(&options.resources);
-    let result = match runner::run(&pipeline, &options).await {
-        // Before the first stream: it waited for another run.
-        Err(error) if error.kind() == ErrorKind::Interrupted => {
-            print::error(&error);
-            return Ok(interrupt.code().unwrap_or(FAILED));
+    // All of them before anything of the first is touched.
+    all.iter().try_for_each(|(_, pipeline)| runner::check(pipeline, &options))?;
+    let started = Instant::now();
+    let mut results: Vec<RunResult> = Vec::new();
+    for (path, pipeline) in &all {
+        let failed = options.fail_fast && results.iter().any(|result| !result.succeeded());
+        if failed || interrupt.cancel.is_cancelled() && !results.is_empty() {
+            results.push(RunResult::skipped(pipeline));
+            continue;
         }
-        done => done?,
-    };
-    match args.format {
-        ResultFormat::Json => print::json(&result)?,
-        ResultFormat::Table => {
-            if !global.quiet {
-                print::out(&table(&result))?;
-                repeats(&result);
+        if of_folder && !silent {
+            print::note(&format!("{} ({})", pipeline.name, path.display()));
+        }
+        match runner::run(pipeline, &options).await {
+            Ok(result) => results.push(result),
+            Err(error) if of_folder => results.push(RunResult::failed(pipeline, &error)),
+            // Before the first stream: it waited for another run.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                print::error(&error);
+                return Ok(interrupt.code().unwrap_or(FAILED));
             }
-            for report in result.streams.iter().filter_map(|s| s.error.as_ref()) {
-                print::note(report.report.trim_end());
-            }
+            Err(error) => return Err(error),
         }
     }
+    let succeeded = results.iter().all(RunResult::succeeded);
+    report(results, of_folder, started.elapsed().as_secs_f64(), args.format, global.quiet)?;
     // A signal that came when all was done has interrupted nothing.
-    Ok(match result.succeeded() {
+    Ok(match succeeded {
         true => 0,
         false => interrupt.code().unwrap_or(FAILED),
     })
+}
+
+fn report(results: Vec<RunResult>, of_folder: bool, seconds: f64, format: ResultFormat, quiet: bool) -> Result<()> {
+    match (format, results.as_slice()) {
+        (ResultFormat::Json, [result]) if !of_folder => print::json(result)?,
+        (ResultFormat::Json, _) => print::json(&FolderResult { seconds, pipelines: results })?,
+        (ResultFormat::Table, _) => {
+            if !quiet {
+                print::out(&table(&results, of_folder))?;
+                results.iter().for_each(repeats);
+            }
+            let mut said: Vec<&str> = Vec::new();
+            for report in results.iter().flat_map(|r| &r.streams).filter_map(|s| s.error.as_ref()) {
+                let text = report.report.trim_end();
+                // What keeps a whole pipeline from beginning is the error of each of its streams.
+                if !said.contains(&text) {
+                    print::note(text);
+                    said.push(text);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Says which streams were tried more than once, and why.
@@ -86,13 +125,14 @@ fn repeats(result: &RunResult) {
     }
 }
 
-fn table(result: &RunResult) -> String {
-    let row = |s: &StreamResult| {
+fn table(results: &[RunResult], of_folder: bool) -> String {
+    let row = |(pipeline, s): (&RunResult, &StreamResult)| {
         let watermark = match (&s.watermark_from, &s.watermark_to) {
             (None, None) => String::new(),
             (from, to) => format!("{} → {}", from.as_deref().unwrap_or("none"), to.as_deref().unwrap_or("nothing new")),
         };
-        vec![
+        let pipeline = of_folder.then(|| pipeline.pipeline.clone());
+        let cells = [
             s.stream.clone(),
             if s.already_loaded { "already loaded".into() } else { s.status.as_str().into() },
             s.rows_read.to_string(),
@@ -106,9 +146,11 @@ fn table(result: &RunResult) -> String {
             format!("{:.2}", s.extract_seconds),
             format!("{:.2}", s.load_seconds),
             watermark,
-        ]
+        ];
+        pipeline.into_iter().chain(cells).collect()
     };
     let header = [
+        "pipeline",
         "stream",
         "status",
         "read",
@@ -123,7 +165,9 @@ fn table(result: &RunResult) -> String {
         "load s",
         "watermark",
     ];
-    let rows = result.streams.iter().map(row).collect();
-    let summary = format!("{} in {:.2} s, run {}\n", result.pipeline, result.seconds, result.run_id);
-    print::table(&header, rows, &header[2..12]) + &summary
+    let rows = results.iter().flat_map(|result| result.streams.iter().map(move |stream| row((result, stream))));
+    let summary =
+        results.iter().map(|result| format!("{} in {:.2} s, run {}\n", result.pipeline, result.seconds, result.run_id));
+    let shown = if of_folder { &header[..] } else { &header[1..] };
+    print::table(shown, rows.collect(), &header[3..13]) + &summary.collect::<String>()
 }

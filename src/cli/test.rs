@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::args::{ResultFormat, TestArgs};
 use super::query::named;
 use super::{FAILED, print};
+use crate::config::{self, VarValues};
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Engine;
+use crate::model::ConnectionConfig;
 
 #[derive(Serialize)]
 struct Tested {
@@ -20,18 +21,47 @@ struct Tested {
     error: Option<String>,
 }
 
+/// The connections to test. One that several pipelines of a folder share is one; others of the same name are told apart
+/// by their pipelines.
+fn configs(registry: &Registry, args: &TestArgs) -> Result<Vec<ConnectionConfig>> {
+    let Some(folder) = args.pipeline.as_deref().filter(|path| path.is_dir()) else {
+        return Ok(named(registry, args.pipeline.as_deref(), &args.connection)?.connections);
+    };
+    let mut configs: Vec<ConnectionConfig> = Vec::new();
+    for loaded in config::load_all(folder, registry, &config::ProcessEnv, &VarValues::new())? {
+        for config in loaded.pipeline.connections {
+            let same = |other: &ConnectionConfig| {
+                (&other.kind, &other.url, &other.fields, &other.options, &other.base_dir)
+                    == (&config.kind, &config.url, &config.fields, &config.options, &config.base_dir)
+            };
+            if configs.iter().any(|other| other.name == config.name && same(other)) {
+                continue;
+            }
+            let taken = configs.iter().any(|other| other.name == config.name);
+            let name = if taken { format!("{}.{}", loaded.pipeline.name, config.name) } else { config.name.clone() };
+            configs.push(ConnectionConfig { name, ..config });
+        }
+    }
+    if !args.connection.is_empty() {
+        let beside = named(registry, None, &args.connection)?.connections;
+        let given =
+            |name: &str| args.connection.iter().any(|text| text.split_once('=').is_some_and(|(n, _)| n == name));
+        configs.extend(beside.into_iter().filter(|config| given(&config.name)));
+    }
+    Ok(configs)
+}
+
 pub async fn run(args: TestArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let configs = named(&registry, args.pipeline.as_deref(), &args.connection)?.connections;
+    let configs = configs(&registry, &args)?;
     if configs.is_empty() {
         return Err(Error::new(ErrorKind::Configuration, "there is no connection to test")
             .with_hint("name a pipeline, or --connection NAME=URL, or run it beside a dxt_project.yaml"));
     }
-    let engine = Engine::new(&registry, &configs, None, ".")?;
     let mut tested = Vec::new();
     let mut errors = Vec::new();
     for config in &configs {
-        let connector = engine.connector(&config.name)?;
+        let connector = registry.connect(config)?;
         let can = connector.capabilities();
         let abilities = [
             (can.read, "read"),
@@ -53,6 +83,7 @@ pub async fn run(args: TestArgs) -> Result<u8> {
             error: answer.as_ref().err().map(ToString::to_string),
         });
         errors.extend(answer.err());
+        connector.close().await;
     }
     match args.format {
         ResultFormat::Json => print::json(&tested)?,

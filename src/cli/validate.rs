@@ -1,11 +1,10 @@
 //! `dxt validate`: checks a pipeline; with `--connect`, plans every stream against its systems.
 
 use super::args::{Global, ResourceArgs, ResultFormat, RunArgs, ValidateArgs};
-use super::run::selectors;
-use super::{load, print};
+use super::pipelines::{self, Pipelines, Values};
+use super::print;
 use crate::connector::Registry;
 use crate::error::Result;
-use crate::model::selector;
 use crate::plan::Engine;
 use crate::runner::Action;
 
@@ -27,18 +26,18 @@ pub async fn run(args: ValidateArgs, global: &Global) -> Result<u8> {
         return super::run::run(run, Action::DryRun, None, global).await;
     }
     let registry = Registry::builtin();
-    let pipeline = load(&args.select.pipeline, &registry)?;
-    // Fields and options of connections are checked by making their connectors.
-    Engine::new(&registry, &pipeline.connections, None, &pipeline.base_dir)?;
-    let (select, exclude) = selectors(&args.select)?;
-    let chosen = selector::select(&pipeline.streams, select.as_ref(), exclude.as_ref())?;
-    if !global.quiet {
-        print::out(&format!(
-            "{}: {} streams, {} connections: valid\n",
-            args.select.pipeline.display(),
-            chosen.len(),
-            pipeline.connections.len()
-        ))?;
+    let Pipelines { all, .. } = pipelines::load(&args.select, &registry, Values::OfDeclaredMayLack)?;
+    for (path, pipeline) in all {
+        // Fields and options of connections are checked by making their connectors.
+        Engine::new(&registry, &pipeline.connections, None, &pipeline.base_dir)?;
+        if !global.quiet {
+            print::out(&format!(
+                "{}: {} streams, {} connections: valid\n",
+                path.display(),
+                pipeline.streams.len(),
+                pipeline.connections.len()
+            ))?;
+        }
     }
     Ok(0)
 }

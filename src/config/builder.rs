@@ -7,7 +7,7 @@ use crate::connector::Registry;
 use crate::error::Result;
 use crate::model::{
     BufferConfig, ConnectionConfig, Criteria, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, LoadMode, Options,
-    Pipeline, RelationName, RetryConfig, Source, SourceKind, Stream, Target, TargetKind,
+    Param, Params, Pipeline, RelationName, RetryConfig, Source, SourceKind, Stream, Target, TargetKind,
 };
 
 impl Pipeline {
@@ -20,7 +20,7 @@ impl Pipeline {
         super::from_yaml(text, Path::new("."), &Registry::builtin(), &ProcessEnv as &dyn Env)
     }
 
-    /// A pipeline of a YAML file, with the connectors that come with dxt and the variables of this process.
+    /// A pipeline of a YAML or SQL file, with the connectors that come with dxt and the variables of this process.
     /// [`super::load`] takes others.
     ///
     /// # Errors
@@ -36,6 +36,7 @@ impl Pipeline {
                 name: name.into(),
                 description: None,
                 connections: Vec::new(),
+                params: Params::new(),
                 buffer: BufferConfig::default(),
                 streams: Vec::new(),
                 base_dir: PathBuf::from("."),
@@ -67,6 +68,17 @@ impl PipelineBuilder {
     /// The folder that relative paths of the connections added after this call start at; the current one by default.
     pub fn base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.pipeline.base_dir = folder.into();
+        self
+    }
+
+    /// Sets a variable, which SQL names as `$name`. Its type is that of what it is compared with.
+    pub fn param(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.param_config(name, Param { dtype: None, value: Some(value.into()) })
+    }
+
+    /// Sets a variable with a type of its own, or declares one.
+    pub fn param_config(mut self, name: impl Into<String>, param: Param) -> Self {
+        self.pipeline.params.insert(name.into(), param);
         self
     }
 
@@ -115,6 +127,7 @@ impl Stream {
             load: LoadConfig::default(),
             retry: RetryConfig::default(),
             position: None,
+            sql_position: None,
         }
     }
 

@@ -1,29 +1,24 @@
 //! The checks of SQL that dxt itself runs: whether it can be read. What it names is known when the source is.
 
 use datafusion::common::DataFusionError;
-use datafusion::sql::parser::{DFParser, DFParserBuilder};
+use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::check::{Key, Site};
 use super::findings::Findings;
+use super::infer;
 use crate::model::{FieldSource, SourceKind};
 
 const HINT: &str = "the SQL is DataFusion's dialect, much like PostgreSQL's";
 
 pub(super) fn run(site: &Site<'_>, findings: &mut Findings) {
+    query(site, findings);
     let mut report = |keys: &[Key], what: String, fault: Option<String>| {
         if let Some(fault) = fault {
             site.report_of(findings, keys, format!("{what}: {fault}"), HINT);
         }
     };
-    if let SourceKind::Query(sql) = &site.stream.source.kind
-        && !site.broken("source.kind")
-        && !site.broken("source.value")
-        && !sql.trim().is_empty()
-    {
-        let fault = DFParser::parse_sql(sql).err().map(|e| shown(&e));
-        report(&[("source.value", None), ("source", None)], "the query cannot be read".into(), fault);
-    }
     if let Some(filter) = site.stream.criteria.as_ref().and_then(|c| c.filter.as_ref()) {
         report(&[("criteria", None)], format!("criteria `{filter}`"), expression(filter));
     }
@@ -35,6 +30,51 @@ pub(super) fn run(site: &Site<'_>, findings: &mut Findings) {
             report(&keys, format!("field {}: expression `{sql}`", field.id), expression(sql));
         }
     }
+}
+
+/// The query of a source: one SELECT.
+fn query(site: &Site<'_>, findings: &mut Findings) {
+    let SourceKind::Query(sql) = &site.stream.source.kind else { return };
+    if site.broken("source.kind") || site.broken("source.value") || sql.trim().is_empty() {
+        return;
+    }
+    let keys = [("source.value", None), ("source", None)];
+    let text = match DFParser::parse_sql(sql) {
+        Ok(statements) if statements.len() == 1 && statements.iter().all(reads) => return,
+        Ok(_) => "the query is not one SELECT".to_string(),
+        Err(error) => format!("the query cannot be read: {}", shown(&error)),
+    };
+    // In a SQL file the place of the SQL is known, and so is that of the fault.
+    match (&site.stream.sql_position, fault_place(&text)) {
+        (Some(at), Some((short, line, column))) => {
+            let message = format!("{}: {short}", infer::stream_of(&site.stream.id));
+            findings.add_at(Some(at.within(line, column)), message, Some(HINT.into()));
+        }
+        (Some(at), None) => {
+            let message = format!("{}: {text}", infer::stream_of(&site.stream.id));
+            findings.add_at(Some(at.clone()), message, Some(HINT.into()));
+        }
+        (None, _) => site.report_of(findings, &keys, text, HINT),
+    }
+}
+
+/// Whether a statement is a query that changes nothing, by its first words.
+fn reads(statement: &Statement) -> bool {
+    let Statement::Statement(statement) = statement else { return false };
+    match statement.as_ref() {
+        ast::Statement::Query(query) => !matches!(
+            query.body.as_ref(),
+            ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_)
+        ),
+        _ => false,
+    }
+}
+
+/// A parser's message without the place at its end, and that place: line and column from 1.
+fn fault_place(text: &str) -> Option<(&str, usize, usize)> {
+    let (message, place) = text.rsplit_once(" at Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    Some((message, line.parse().ok()?, column.parse().ok()?))
 }
 
 /// Why a text is no expression.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::connection::RawConnection;
 use super::decode_end::RawEnd;
 use super::decode_field::{self, RawField};
+use super::decode_vars::{self, RawVar};
 use super::findings::{Finding, Findings, Mark};
 use super::node::{Node, Value};
 use super::read::{Fields, Given};
 use super::vars::{self, Env};
 use crate::connector::Registry;
 use crate::model::{
-    BufferFormat, Compression, Criteria, ExtractMode, LoadMode, LockMode, Lookback, OnDuplicate, Options, Verify,
+    BufferFormat, Compression, Criteria, ExtractMode, LoadMode, LockMode, Lookback, OnDuplicate, Options, PushedPart,
+    Verify,
 };
 
 /// What decoding needs and fills.
@@ -22,9 +24,29 @@ pub(super) struct Cx<'a> {
     pub env: &'a dyn Env,
     /// The folder of each file, by its index.
     pub bases: Vec<PathBuf>,
+    /// The files whose SQL stands at its mark as it is: SQL files.
+    pub sql_files: Vec<usize>,
+    /// The files that `sql_file` names.
+    pub included: Vec<PathBuf>,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    pub fn new(registry: &'a Registry, env: &'a dyn Env) -> Self {
+        let findings = Findings::default();
+        Self { findings, registry, env, bases: Vec::new(), sql_files: Vec::new(), included: Vec::new() }
+    }
+
+    /// Takes a file in; relative paths in it start at `folder`.
+    pub fn file(&mut self, path: &Path, folder: &Path) -> usize {
+        self.bases.push(folder.to_path_buf());
+        self.findings.file(path)
+    }
+
+    /// Whether SQL at this mark stands there as it is, character by character.
+    pub fn is_sql(&self, mark: Mark) -> bool {
+        self.sql_files.contains(&mark.file)
+    }
+
     /// The folder that relative paths of the text at `mark` start at.
     pub fn base(&self, mark: Mark) -> &Path {
         self.bases.get(mark.file).map_or(Path::new("."), PathBuf::as_path)
@@ -38,6 +60,7 @@ pub(super) struct RawFile {
     pub name: Given<String>,
     pub description: Given<String>,
     pub connections: Given<Vec<RawConnection>>,
+    pub vars: Given<Vec<RawVar>>,
     pub source: RawEnd,
     pub target: RawEnd,
     pub buffer: RawBuffer,
@@ -68,6 +91,7 @@ pub(super) struct RawExtract {
     pub partitions: Given<usize>,
     pub partition_field: Given<String>,
     pub batch_size: Given<usize>,
+    pub require_pushdown: Given<Vec<PushedPart>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -109,11 +133,12 @@ pub(super) enum Role {
     Project,
 }
 
-const PROJECT_KEYS: [&str; 11] = [
+const PROJECT_KEYS: [&str; 12] = [
     "version",
     "name",
     "description",
     "connections",
+    "vars",
     "source",
     "target",
     "buffer",
@@ -122,11 +147,12 @@ const PROJECT_KEYS: [&str; 11] = [
     "retries",
     "retry_wait",
 ];
-const PIPELINE_KEYS: [&str; 12] = [
+const PIPELINE_KEYS: [&str; 13] = [
     "version",
     "name",
     "description",
     "connections",
+    "vars",
     "source",
     "target",
     "buffer",
@@ -164,6 +190,7 @@ impl RawFile {
             name,
             description: fields.text("description", &mut cx.findings),
             connections: connections(&fields, pending, cx),
+            vars: decode_vars::list(&fields, &mut cx.findings),
             source: RawEnd::default_source(&fields, cx),
             target: RawEnd::default_target(&fields, cx),
             buffer: RawBuffer::decode(&fields, &mut cx.findings),
@@ -302,8 +329,16 @@ impl RawBuffer {
 
 impl RawExtract {
     fn decode(parent: &Fields<'_>, findings: &mut Findings) -> Self {
-        let known =
-            ["mode", "watermark_field", "watermark_type", "lookback", "partitions", "partition_field", "batch_size"];
+        let known = [
+            "mode",
+            "watermark_field",
+            "watermark_type",
+            "lookback",
+            "partitions",
+            "partition_field",
+            "batch_size",
+            "require_pushdown",
+        ];
         let read = parent.get("extract", |node| {
             let fields = Fields::open(node, "extract", &known, findings)?;
             // Earlier pipelines name the watermark's type; here it is the column's own.
@@ -316,6 +351,7 @@ impl RawExtract {
                 partitions: count(fields.number("partitions", 1, PARTITION_LIMIT, findings)),
                 partition_field: fields.text("partition_field", findings),
                 batch_size: count(fields.number("batch_size", 1, BATCH_LIMIT, findings)),
+                require_pushdown: fields.words("require_pushdown", &PushedPart::ALL, findings),
             })
         });
         match read {

@@ -1,5 +1,7 @@
 //! Sources and targets as written: a text, or `{connection, type, value | sql | sql_file, options}`.
 
+use std::path::Path;
+
 use super::connection;
 use super::decode::Cx;
 use super::findings::Mark;
@@ -45,6 +47,8 @@ pub(super) struct RawEnd {
     pub connection: Given<RawConnectionRef>,
     pub kind: Given<EndType>,
     pub content: Given<Content>,
+    /// Where the first character of its SQL stands, where that comes from a SQL file.
+    pub sql: Option<Mark>,
     pub options: Given<Options>,
 }
 
@@ -118,13 +122,22 @@ impl RawEnd {
         }
         let mut contents = vec![value];
         contents.push(map(fields.text("sql", &mut cx.findings), Content::Sql));
-        contents.push(fields.get("sql_file", |node| sql_file(node, cx)));
+        contents.push(fields.get("sql_file", |node| {
+            let (content, mark) = sql_file(node, cx)?;
+            self.sql = Some(mark);
+            Some(content)
+        }));
         let mut given = contents.into_iter().filter(|c| !matches!(c, Given::Absent | Given::Cleared(_)));
         self.content = given.next().unwrap_or_default();
         if let Some(second) = given.next() {
             let mark = second.mark().unwrap_or(node.mark);
             cx.findings.add(mark, "a source takes only one of value, sql and sql_file", "remove the others");
             self.content = Given::Broken(mark);
+        }
+        if let Given::Is(Content::Sql(_), mark) = self.content
+            && cx.is_sql(mark)
+        {
+            self.sql = Some(mark);
         }
         Some(())
     }
@@ -135,6 +148,7 @@ impl RawEnd {
             connection: Given::Broken(mark),
             kind: Given::Broken(mark),
             content: Given::Broken(mark),
+            sql: None,
             options: Given::Absent,
         }
     }
@@ -190,13 +204,20 @@ fn looks_like_url(text: &str) -> bool {
     scheme.is_some_and(|s| !s.is_empty() && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)))
 }
 
-/// The text of a SQL file, relative to the file that names it. Variables in it are not expanded: it is SQL as it stands.
-fn sql_file(node: &Node, cx: &mut Cx<'_>) -> Option<Content> {
+/// The text of a SQL file, relative to the file that names it, and its place. Variables of the environment are not
+/// expanded in it: it is SQL as it stands.
+fn sql_file(node: &Node, cx: &mut Cx<'_>) -> Option<(Content, Mark)> {
     let name = read::text(node, "sql_file", &mut cx.findings)?;
     let path = cx.base(node.mark).join(&name);
     let problem = match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().is_empty() => "it is empty".to_string(),
-        Ok(text) => return Some(Content::Sql(text.strip_prefix('\u{feff}').unwrap_or(&text).to_string())),
+        Ok(text) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_string();
+            let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+            let file = cx.file(&path, &folder);
+            cx.included.push(path);
+            return Some((Content::Sql(text), Mark { file, line: 1, column: 1 }));
+        }
         Err(error) => error.to_string(),
     };
     let message = format!("cannot read sql_file {}: {problem}", node.describe());

@@ -61,7 +61,7 @@ pub(super) enum Core {
 }
 
 impl Scalar {
-    fn new(text: String, plain: bool) -> Self {
+    pub fn new(text: String, plain: bool) -> Self {
         Self { text, plain, written: None, broken: false }
     }
 
@@ -199,8 +199,13 @@ impl Node {
 
 /// Parses one file. `None` where it has no tree at all; what is wrong is in `findings` either way.
 pub(super) fn parse(text: &str, file: usize, findings: &mut Findings) -> Option<Node> {
-    let mut composer =
-        Composer { file, findings, open: Vec::new(), anchors: HashMap::new(), budget: NODE_BUDGET, root: None };
+    parse_from(text, file, 0, findings)
+}
+
+/// Parses a part of a file, before which there are `above` lines.
+pub(super) fn parse_from(text: &str, file: usize, above: usize, findings: &mut Findings) -> Option<Node> {
+    let (open, anchors) = (Vec::new(), HashMap::new());
+    let mut composer = Composer { file, above, findings, open, anchors, budget: NODE_BUDGET, root: None };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
@@ -208,8 +213,8 @@ pub(super) fn parse(text: &str, file: usize, findings: &mut Findings) -> Option<
             Ok((event, span)) => composer.event(event, span).ok()?,
             Err(error) => {
                 let at = error.marker();
-                let mark = Mark { file, line: at.line().max(1), column: at.col() + 1 };
-                let before = text.lines().nth(mark.line - 1).unwrap_or_default();
+                let mark = Mark { file, line: at.line().max(1) + above, column: at.col() + 1 };
+                let before = text.lines().nth(at.line().max(1) - 1).unwrap_or_default();
                 let hint = if before.trim_start_matches(' ').starts_with('\t') || error.info().contains("tab") {
                     "indent with spaces, YAML takes no tabs"
                 } else if before.contains("${") && error.info().contains("flow") {
@@ -225,7 +230,7 @@ pub(super) fn parse(text: &str, file: usize, findings: &mut Findings) -> Option<
     let root = composer.root.take();
     if root.is_none() {
         findings.add(
-            Mark { file, line: 1, column: 1 },
+            Mark { file, line: above + 1, column: 1 },
             "the file is empty",
             "`dxt init` writes a project to begin with",
         );
@@ -249,6 +254,8 @@ enum Frame {
 
 struct Composer<'a> {
     file: usize,
+    /// The lines of the file before the text.
+    above: usize,
     findings: &'a mut Findings,
     open: Vec<(Frame, Mark, usize)>,
     anchors: HashMap<usize, Node>,
@@ -258,7 +265,8 @@ struct Composer<'a> {
 
 impl Composer<'_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
-        let mark = Mark { file: self.file, line: span.start.line().max(1), column: span.start.col() + 1 };
+        let line = span.start.line().max(1) + self.above;
+        let mark = Mark { file: self.file, line, column: span.start.col() + 1 };
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
                 self.findings.add(mark, "a second document begins here", "a file holds one pipeline: remove the `---`");

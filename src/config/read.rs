@@ -130,6 +130,17 @@ impl<'a> Fields<'a> {
         self.get(key, |node| word(node, key, words, findings))
     }
 
+    /// A list of such words; a single one is a list of one.
+    pub fn words<T: Copy>(&self, key: &str, words: &[(&str, T)], findings: &mut Findings) -> Given<Vec<T>> {
+        self.get(key, |node| match &node.value {
+            Value::List(items) => {
+                let read: Vec<_> = items.iter().map(|item| word(item, key, words, findings)).collect();
+                read.into_iter().collect()
+            }
+            _ => Some(vec![word(node, key, words, findings)?]),
+        })
+    }
+
     /// `true` or `false`.
     pub fn flag(&self, key: &str, findings: &mut Findings) -> Given<bool> {
         self.get(key, |node| match &node.value {

@@ -9,14 +9,16 @@ use super::connection::RawConnection;
 use super::decode::{Cx, RawBuffer, RawExtract, RawFile, RawLoad, RawRetry, RawStream};
 use super::decode_end::{RawConnectionRef, RawEnd};
 use super::decode_field::RawField;
+use super::decode_vars::RawVar;
 use super::findings::Mark;
 use super::places::{ConnectionPlaces, Places, StreamPlaces};
 use super::read::Given;
 use super::resolve_end;
 use crate::model::{
-    BufferConfig, ConnectionConfig, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, Options, Pipeline, RetryConfig,
-    Stream,
+    BufferConfig, ConnectionConfig, ExtractConfig, ExtractMode, FieldSpec, LoadConfig, Options, Param, Params,
+    Pipeline, RetryConfig, Stream,
 };
+use crate::plan;
 
 /// The connections of a load: those of the files, then those that stand within streams.
 pub(super) struct Connections {
@@ -48,7 +50,7 @@ impl Connections {
         self.raw.iter().map(|c| c.name.as_str()).collect()
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.raw.iter().any(|c| c.name == name)
     }
 
@@ -113,7 +115,7 @@ pub(super) fn pipeline(
     let mut places = Places { pipeline: Some(own.mark), name: own.name.mark(), ..Places::default() };
     let mut defaults =
         Defaults { source: own.source, target: own.target, extract: own.extract, load: own.load, retry: own.retry };
-    let (mut shared, mut shared_buffer) = (Vec::new(), RawBuffer::default());
+    let (mut shared, mut shared_buffer, mut shared_vars) = (Vec::new(), RawBuffer::default(), Given::Absent);
     if let Some(project) = project {
         defaults = Defaults {
             source: defaults.source.over(&project.source),
@@ -124,6 +126,7 @@ pub(super) fn pipeline(
         };
         places.connections_broken |= project.connections.is_broken();
         (shared, shared_buffer) = (project.connections.value().unwrap_or_default(), project.buffer);
+        shared_vars = project.vars;
     }
     places.connections_broken |= own.connections.is_broken();
     let mut connections = Connections::new(own.connections.value().unwrap_or_default(), shared);
@@ -134,6 +137,7 @@ pub(super) fn pipeline(
         connections.named(&name);
     }
     let buffer = buffer(own.buffer, shared_buffer, &base_dir, cx);
+    let params = params(own.vars, shared_vars, cx);
     let mut streams = Vec::new();
     for raw in own.streams.value().unwrap_or_default() {
         let (stream, place) = stream(raw, &defaults, &mut connections, cx);
@@ -152,8 +156,27 @@ pub(super) fn pipeline(
     }
     let connections = connections.finish(&streams, &mut places, cx);
     let name = own.name.value().unwrap_or_default();
-    let pipeline = Pipeline { name, description: own.description.value(), connections, buffer, streams, base_dir };
+    let description = own.description.value();
+    let pipeline = Pipeline { name, description, connections, params, buffer, streams, base_dir };
     (pipeline, places)
+}
+
+/// The variables that are declared, with their defaults: the pipeline's, then those of the project that it has not.
+fn params(own: Given<Vec<RawVar>>, shared: Given<Vec<RawVar>>, cx: &mut Cx<'_>) -> Params {
+    let mut params = Params::new();
+    for var in own.value().into_iter().chain(shared.value()).flatten() {
+        if params.contains_key(&var.name) {
+            continue;
+        }
+        if let (Some(dtype), Some((text, mark))) = (var.dtype, &var.default)
+            && let Err(error) = plan::params::check(&var.name, text, dtype)
+        {
+            cx.findings.add(*mark, error.to_string(), error.hint().unwrap_or("write another default"));
+        }
+        let param = Param { dtype: var.dtype, value: var.default.map(|(text, _)| text) };
+        params.insert(var.name, param);
+    }
+    params
 }
 
 /// The buffer; its location starts at the folder of the file that names it, the default's at the pipeline's. A URL and a
@@ -199,6 +222,7 @@ fn extract_over(own: RawExtract, default: &RawExtract) -> RawExtract {
         partitions: own.partitions.or(default.partitions),
         partition_field: own.partition_field.or(default.partition_field),
         batch_size: own.batch_size.or(default.batch_size),
+        require_pushdown: own.require_pushdown.or(default.require_pushdown),
     }
 }
 
@@ -248,6 +272,11 @@ fn stream(
     places.note("source", &raw.source.given);
     places.note("target", &raw.target.given);
     let id = raw.id.value().unwrap_or_default();
+    // A default has no SQL.
+    let sql = raw.source.sql;
+    if let Some(mark) = sql {
+        places.put("source.sql", None, mark, false);
+    }
     let source = resolve_end::source(raw.source.over(&defaults.source), &id, connections, &mut places, cx);
     let target = resolve_end::target(raw.target.over(&defaults.target), &id, connections, &mut places, cx);
     places.note("criteria", &raw.criteria);
@@ -272,6 +301,7 @@ fn stream(
         load,
         retry,
         position: Some(cx.findings.position(raw.mark)),
+        sql_position: sql.map(|mark| cx.findings.position(mark)),
     };
     (stream, places)
 }
@@ -310,6 +340,7 @@ fn extract(own: RawExtract, defaults: &Defaults, places: &mut StreamPlaces) -> E
         partitions: raw.partitions.value(),
         partition_field: raw.partition_field.value(),
         batch_size: raw.batch_size.value().unwrap_or(usual.batch_size),
+        require_pushdown: raw.require_pushdown.value().unwrap_or_default(),
     }
 }
 

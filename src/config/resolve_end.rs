@@ -1,7 +1,7 @@
 //! Sources and targets with their defaults merged, and what follows from the connection where the type is not written.
 
 use super::decode::Cx;
-use super::decode_end::{Content, EndType, RawEnd};
+use super::decode_end::{Content, EndType, RawConnectionRef, RawEnd};
 use super::findings::Mark;
 use super::infer;
 use super::places::StreamPlaces;
@@ -23,6 +23,7 @@ impl RawEnd {
             connection: self.connection.or(default.connection.clone()),
             kind: if own_connection || (own_sql && no_sql) { self.kind } else { self.kind.or(default.kind.clone()) },
             content: self.content.or(default.content.clone()),
+            sql: self.sql,
             options: if own_connection || own_query {
                 self.options
             } else {
@@ -64,6 +65,34 @@ fn end(
     end
 }
 
+/// An end without a connection whose name begins with one, as names in SQL do: `warehouse.orders`.
+fn qualified(mut raw: RawEnd, connections: &mut Connections, cx: &Cx<'_>) -> RawEnd {
+    let Given::Is(Content::Value { text, shown }, mark) = &raw.content else { return raw };
+    let Some((first, rest)) = text.split_once('.').filter(|(_, rest)| !rest.is_empty()) else { return raw };
+    let none = matches!(raw.connection, Given::Absent | Given::Cleared(_));
+    if !none || !connections.has(first) || matches!(raw.kind, Given::Is(EndType::Query, _)) {
+        return raw;
+    }
+    let factory = connections.named(first).and_then(|config| cx.registry.factory(&config.kind).ok());
+    let is_files = factory.is_some_and(|factory| factory.capabilities.addressing == Addressing::Files);
+    // A path stands in double quotes there.
+    let path = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|_| is_files);
+    let content = Content::Value { text: path.unwrap_or(rest).to_string(), shown: shown.clone() };
+    raw.connection = Given::Is(RawConnectionRef::Name(first.to_string()), *mark);
+    raw.content = Given::Is(content, *mark);
+    raw
+}
+
+/// Reports a target in a SQL file that is a connection's name: at the top of a YAML file that would be one.
+fn connection_alone(raw: &RawEnd, id: &str, connections: &Connections, cx: &mut Cx<'_>) {
+    let Given::Is(Content::Value { text, .. }, mark) = &raw.content else { return };
+    if raw.given.mark() == Some(*mark) && cx.is_sql(*mark) && connections.has(text) {
+        let message = format!("{}: target {text} is a connection, and names no table", infer::stream_of(id));
+        let hint = format!("write `target: {{connection: {text}, value: …}}`, with the table or file as the value");
+        cx.findings.add(*mark, message, hint);
+    }
+}
+
 /// The source of a stream; a placeholder where it is wrong, with `source.kind` broken in `places`.
 pub(super) fn source(
     raw: RawEnd,
@@ -73,6 +102,7 @@ pub(super) fn source(
     cx: &mut Cx<'_>,
 ) -> Source {
     let keys = ["source", "source.connection", "source.type", "source.value"];
+    let raw = qualified(raw, connections, cx);
     let end = end(&raw, keys, id, connections, places, cx);
     let kind = source_kind(&raw, &end, places.mark, cx);
     if kind.is_none() {
@@ -122,6 +152,8 @@ pub(super) fn target(
     cx: &mut Cx<'_>,
 ) -> Target {
     let keys = ["target", "target.connection", "target.type", "target.value"];
+    let raw = qualified(raw, connections, cx);
+    connection_alone(&raw, id, connections, cx);
     let end = end(&raw, keys, id, connections, places, cx);
     let kind = target_kind(&raw, &end, places.mark, cx);
     if kind.is_none() {

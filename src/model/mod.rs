@@ -10,6 +10,7 @@ mod duration;
 mod field;
 mod name;
 mod options;
+mod param;
 mod pipeline;
 mod schema;
 pub mod selector;
@@ -23,9 +24,11 @@ pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
 pub use name::RelationName;
 pub(crate) use options::nearest;
 pub use options::{OptionReader, Options};
+pub(crate) use param::param_fault;
+pub use param::{Param, Params};
 pub use pipeline::{
     BufferConfig, BufferFormat, Compression, Criteria, ExtractConfig, ExtractMode, LoadConfig, LoadMode, LockMode,
-    Lookback, OnDuplicate, Pipeline, RetryConfig, Source, SourceKind, Stream, Target, TargetKind, Verify,
+    Lookback, OnDuplicate, Pipeline, PushedPart, RetryConfig, Source, SourceKind, Stream, Target, TargetKind, Verify,
 };
 pub use schema::{DxtField, DxtSchema, NativeType};
 pub use uuid::{UUID_BYTES, parse_uuid, uuid_text};

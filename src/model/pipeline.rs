@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionConfig, FieldSpec, Options, RelationName};
+use super::{ConnectionConfig, FieldSpec, Options, Params, RelationName};
 use crate::error::Position;
 
 /// A checked pipeline.
@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// Every connection that it names, inline ones included, under names unique in the pipeline.
     pub connections: Vec<ConnectionConfig>,
+    /// The variables that its SQL may name as `$name`.
+    pub params: Params,
     /// Where extracted rows wait for their load.
     pub buffer: BufferConfig,
     /// What is moved, in the order of the file.
@@ -57,6 +59,8 @@ pub struct Stream {
     pub retry: RetryConfig,
     /// Where the stream stands in its file, for errors.
     pub position: Option<Position>,
+    /// Where the first character of its SQL stands in a SQL file.
+    pub sql_position: Option<Position>,
 }
 
 /// A source of rows.
@@ -143,6 +147,8 @@ pub struct ExtractConfig {
     pub partition_field: Option<String>,
     /// Rows per batch at most.
     pub batch_size: usize,
+    /// What has to run at the source: the stream fails where it would not.
+    pub require_pushdown: Vec<PushedPart>,
 }
 
 impl Default for ExtractConfig {
@@ -154,7 +160,37 @@ impl Default for ExtractConfig {
             partitions: None,
             partition_field: None,
             batch_size: 65_536,
+            require_pushdown: Vec::new(),
         }
+    }
+}
+
+/// A part of an extract that a source may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushedPart {
+    /// Rows are left out there.
+    Filter,
+    /// Columns are left out, and expressions computed, there.
+    Projection,
+    /// No more rows than are wanted leave it.
+    Limit,
+    /// Groups are made there.
+    Aggregate,
+}
+
+impl PushedPart {
+    /// Every part by its name in YAML.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("filter", Self::Filter),
+        ("projection", Self::Projection),
+        ("limit", Self::Limit),
+        ("aggregate", Self::Aggregate),
+    ];
+
+    /// The name as in YAML.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, part)| *part == self).map_or("filter", |(name, _)| *name)
     }
 }
 

@@ -80,7 +80,7 @@ impl Selector {
     }
 
     /// Checks that ids written out are there, and that something matches.
-    fn check(&self, streams: &[Stream]) -> Result<()> {
+    fn check(&self, streams: &[&Stream]) -> Result<()> {
         for pattern in self.groups.iter().flatten().filter_map(|term| match term {
             Term::Id(pattern) if pattern.glob.is_none() => Some(pattern),
             _ => None,
@@ -104,7 +104,7 @@ impl Selector {
         }))
     }
 
-    fn hint(&self, id: &str, streams: &[Stream]) -> String {
+    fn hint(&self, id: &str, streams: &[&Stream]) -> String {
         let ids: Vec<&str> = streams.iter().map(|s| s.id.as_str()).collect();
         if streams.iter().any(|s| s.tags.iter().any(|tag| tag == id)) {
             return format!("{id} is a tag: write tag:{id}; {}", known(streams));
@@ -157,24 +157,39 @@ fn parse_group(whole: &str, group: &str) -> Result<Vec<Term>> {
 /// # Errors
 /// Selector: an id that no stream has, a selection that matches nothing, or nothing that is left.
 pub fn select(streams: &[Stream], select: Option<&Selector>, exclude: Option<&Selector>) -> Result<Vec<usize>> {
+    select_each(&[streams], select, exclude).map(|chosen| chosen.into_iter().flatten().collect())
+}
+
+/// The same over several pipelines: the indices of each one's streams. A selection holds over all of them, so that it may
+/// match nothing in one.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_each(
+    pipelines: &[&[Stream]],
+    select: Option<&Selector>,
+    exclude: Option<&Selector>,
+) -> Result<Vec<Vec<usize>>> {
+    let all: Vec<&Stream> = pipelines.iter().copied().flatten().collect();
     for (selector, option) in [(select, "--select"), (exclude, "--exclude")] {
         if let Some(selector) = selector {
-            selector.check(streams).map_err(|error| error.context(option))?;
+            selector.check(&all).map_err(|error| error.context(option))?;
         }
     }
     let chosen = |stream: &Stream| {
         select.is_none_or(|selector| selector.matches(stream))
             && !exclude.is_some_and(|selector| selector.matches(stream))
     };
-    let indices: Vec<usize> = streams.iter().enumerate().filter(|(_, s)| chosen(s)).map(|(i, _)| i).collect();
-    if indices.is_empty() {
+    let indices = |streams: &&[Stream]| streams.iter().enumerate().filter(|(_, s)| chosen(s)).map(|(i, _)| i).collect();
+    let indices: Vec<Vec<usize>> = pipelines.iter().map(indices).collect();
+    if indices.iter().all(Vec::is_empty) {
         let error = Error::new(ErrorKind::Selector, "the selection leaves no stream");
-        return Err(error.with_hint(format!("exclude less; {}", known(streams))));
+        return Err(error.with_hint(format!("exclude less; {}", known(&all))));
     }
     Ok(indices)
 }
 
-fn tag_hint(tag: &str, streams: &[Stream]) -> String {
+fn tag_hint(tag: &str, streams: &[&Stream]) -> String {
     let tags = tags(streams);
     match nearest(tag, &tags) {
         Some(near) => format!("did you mean tag:{near}? {}", known(streams)),
@@ -182,7 +197,7 @@ fn tag_hint(tag: &str, streams: &[Stream]) -> String {
     }
 }
 
-fn tags(streams: &[Stream]) -> Vec<&str> {
+fn tags<'a>(streams: &[&'a Stream]) -> Vec<&'a str> {
     let mut tags: Vec<&str> = streams.iter().flat_map(|s| s.tags.iter().map(String::as_str)).collect();
     tags.sort_unstable();
     tags.dedup();
@@ -190,7 +205,7 @@ fn tags(streams: &[Stream]) -> Vec<&str> {
 }
 
 /// What can be selected.
-fn known(streams: &[Stream]) -> String {
+fn known(streams: &[&Stream]) -> String {
     let ids: Vec<&str> = streams.iter().map(|s| s.id.as_str()).collect();
     let tags = tags(streams);
     let tags = if tags.is_empty() { String::new() } else { format!("; tags: {}", tags.join(", ")) };
@@ -218,6 +233,7 @@ mod tests {
                 load: Default::default(),
                 retry: Default::default(),
                 position: None,
+                sql_position: None,
             }
         };
         vec![
@@ -294,6 +310,16 @@ mod tests {
             format!("--exclude: no stream has the id ordres … did you mean orders? {KNOWN}")
         );
         assert_eq!(ids(Some("orders"), Some("all")), format!("the selection leaves no stream … exclude less; {KNOWN}"));
+    }
+
+    #[test]
+    fn a_selection_over_several_pipelines_may_match_nothing_in_one() {
+        let streams = streams();
+        let (first, second) = streams.split_at(2);
+        let each = |text: &str| select_each(&[first, second], Some(&Selector::parse(text).unwrap()), None);
+        assert_eq!(each("orders").unwrap(), [vec![0], vec![]]);
+        assert_eq!(each("tag:critical").unwrap(), [vec![0], vec![0]]);
+        assert!(each("ordres").unwrap_err().hint().unwrap().contains("did you mean orders?"));
     }
 
     #[test]

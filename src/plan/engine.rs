@@ -121,6 +121,8 @@ impl Engine {
         // So many keys of a join's smaller side are sent along to the system that its other side is read from.
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = KEYS * 64;
+        // Errors of names and types say where in the SQL they are.
+        options.sql_parser.collect_spans = true;
         options.execution.sort_spill_reservation_bytes = memory::sort_reservation(&self.runtime, partitions);
         options.execution.time_zone = Some("UTC".into());
         let state = SessionStateBuilder::new()

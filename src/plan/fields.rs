@@ -7,7 +7,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use super::strict::{check_cast, strict_cast};
 use super::{RunInfo, rewrite};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtField, DxtSchema, DxtType, FieldSource, FieldSpec, Generator, Stream, TypeName, UTC, nearest};
+use crate::model::{
+    DxtField, DxtSchema, DxtType, FieldSource, FieldSpec, Generator, Params, Stream, TypeName, UTC, nearest,
+};
 
 /// One field with where it comes from and what it becomes.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ fn resolve_one(
 ) -> Result<PlannedField> {
     let (source, origin) = match (&spec.generator, &spec.source) {
         (Some(generator), _) => generated(*generator, stream, run, state)?,
-        (None, Some(FieldSource::Expression(sql))) => expression(sql, schema, state)?,
+        (None, Some(FieldSource::Expression(sql))) => expression(sql, schema, state, &run.params)?,
         (None, Some(FieldSource::Column(name))) => column(name, columns, schema)?,
         (None, None) => column(&spec.id, columns, schema)?,
     };
@@ -111,9 +113,10 @@ fn column(name: &str, columns: &DxtSchema, schema: &DFSchema) -> Result<(Expr, D
     Ok((Expr::Column(Column::new(qualifier.cloned(), field.name())), columns.fields[index].clone()))
 }
 
-fn expression(sql: &str, schema: &DFSchema, state: &SessionState) -> Result<(Expr, DxtField)> {
+fn expression(sql: &str, schema: &DFSchema, state: &SessionState, params: &Params) -> Result<(Expr, DxtField)> {
     let wrong = |e| Error::from(e).context(format!("expression `{sql}`"));
-    let expr = state.create_logical_expr(sql, schema).map_err(wrong)?;
+    let bound = super::params::expr(state, sql, schema, params);
+    let expr = bound.map_err(|e| e.context(format!("expression `{sql}`")))?;
     let expr = rewrite::in_expr(expr, schema).map_err(wrong)?;
     let (_, field) = expr.to_field(schema).map_err(wrong)?;
     let dtype = DxtType::from_arrow(field.data_type())?;
@@ -134,7 +137,7 @@ fn generated(generator: Generator, stream: &Stream, run: &RunInfo, state: &Sessi
             (lit(ScalarValue::Date32(Some(micros.div_euclid(86_400_000_000) as i32))), DxtType::Date)
         }
         Generator::Uuid => {
-            let (expr, field) = expression("uuid()", &DFSchema::empty(), state)?;
+            let (expr, field) = expression("uuid()", &DFSchema::empty(), state, &run.params)?;
             (expr, field.dtype)
         }
         Generator::RunId => (lit(run.run_id.clone()), DxtType::String),

@@ -1,7 +1,7 @@
 //! Pipeline → logical plans: extract, load, watermark, explain.
 //!
 //! ```text
-//! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark)
+//! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark, params)
 //!                    └▶ INSERT INTO buffer …, INSERT INTO target …                    (stream, sink)
 //! SQL ─── catalog ─▶ connections, buffers and files by name                           (engine, catalog)
 //! ```
@@ -17,7 +17,10 @@ mod filter;
 mod floats;
 mod memory;
 mod once;
+mod origin;
+pub(crate) mod params;
 pub mod primary_key;
+mod pushdown;
 mod relay;
 mod rewrite;
 pub mod sink;
@@ -29,12 +32,14 @@ mod verify;
 pub mod watermark;
 
 pub use engine::Engine;
-pub use explain::explain;
+pub use explain::{Explained, PlanForm, explain};
 pub use memory::Resources;
 pub(crate) use memory::{named_disk, physical_plan};
 pub use once::once;
 
 use chrono::{DateTime, Utc};
+
+use crate::model::{Params, Pipeline};
 
 /// What is the same for all streams of one run.
 #[derive(Debug, Clone)]
@@ -45,11 +50,18 @@ pub struct RunInfo {
     pub pipeline: String,
     /// When the run began.
     pub started_at: DateTime<Utc>,
+    /// The variables that are bound in the SQL of its streams.
+    pub params: Params,
 }
 
 impl RunInfo {
-    /// A run that begins now.
-    pub fn new(pipeline: impl Into<String>) -> Self {
-        Self { run_id: uuid::Uuid::now_v7().to_string(), pipeline: pipeline.into(), started_at: Utc::now() }
+    /// A run of a pipeline that begins now.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Self {
+            run_id: uuid::Uuid::now_v7().to_string(),
+            pipeline: pipeline.name.clone(),
+            started_at: Utc::now(),
+            params: pipeline.params.clone(),
+        }
     }
 }

@@ -17,11 +17,11 @@ use super::rewrite;
 use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
-use super::{Engine, RunInfo, primary_key};
+use super::{Engine, RunInfo, origin, params, primary_key, pushdown};
 use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
-use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, SourceKind, Stream, Verify};
+use crate::error::{Error, ErrorKind, Position, Result, ResultExt};
+use crate::model::{DxtField, DxtSchema, ExtractMode, FieldSpec, LoadMode, Params, SourceKind, Stream, Verify};
 
 /// The extract of a stream: what is selected, and what the buffer will hold.
 #[derive(Debug, Clone)]
@@ -65,21 +65,25 @@ pub async fn extract(
     loader: Option<&dyn Loader>,
     run: &RunInfo,
 ) -> Result<ExtractPlan> {
-    let (scan, columns, source) = scan(engine, context, stream).await?;
+    let (scan, columns, source) = scan(engine, context, stream, &run.params).await?;
     let doing = || format!("source {source}");
     let state = context.state();
     let fields = fields::resolve(stream, &columns, scan.schema(), &state, run).map_err(|e| e.context(doing()))?;
     let watermark = match loader {
         Some(loader) => {
-            watermark::expect_order(engine, stream, &fields)?;
+            let connection = |column: &str| match &stream.source.kind {
+                SourceKind::Query(_) => origin::connection(&scan, column),
+                _ => Some(stream.source.connection.clone()),
+            };
+            watermark::expect_order(engine, stream, &fields, &connection)?;
             watermark::resolve(stream, &fields, loader).await?
         }
         None => None,
     };
     let mut builder = LogicalPlanBuilder::from(scan.clone());
     if let Some(condition) = stream.criteria.as_ref().and_then(|c| c.filter.as_ref()) {
-        let parsed = state.create_logical_expr(condition, scan.schema());
-        let expr = parsed.map_err(|e| Error::from(e).context(format!("criteria `{condition}`")))?;
+        let parsed = params::expr(&state, condition, scan.schema(), &run.params);
+        let expr = parsed.map_err(|e| e.context(format!("criteria `{condition}`")))?;
         builder = builder.filter(rewrite::in_expr(expr, scan.schema())?)?;
     }
     if let Some(condition) = watermark.as_ref().and_then(|w| w.filter.clone()) {
@@ -93,6 +97,7 @@ pub async fn extract(
         builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;
     }
     let select = builder.project(fields.iter().map(PlannedField::select))?.build()?;
+    pushdown::require(context, &select, &stream.extract.require_pushdown).await?;
     let schema = buffer_schema(&fields, &columns);
     Ok(ExtractPlan { select, schema, source, watermark })
 }
@@ -102,12 +107,14 @@ async fn scan(
     engine: &Arc<Engine>,
     context: &SessionContext,
     stream: &Stream,
+    params: &Params,
 ) -> Result<(LogicalPlan, DxtSchema, String)> {
     let connection = &stream.source.connection;
     let dataset = match &stream.source.kind {
         SourceKind::Query(sql) => {
-            let plan = select_only(context, sql).await.map_err(|e| e.context("source query"))?;
-            let columns = DxtSchema::from_arrow(plan.schema().as_arrow())?;
+            let at = stream.sql_position.as_ref();
+            let plan = select_bound(context, sql, params, at).await.map_err(|e| e.context("source query"))?;
+            let columns = origin::columns(&plan)?;
             return Ok((plan, columns, "query".into()));
         }
         SourceKind::Relation(name) => Dataset::Relation(name.clone()),
@@ -135,7 +142,20 @@ async fn scan(
 /// # Errors
 /// Configuration: it does not parse, or would change something.
 pub async fn select_only(context: &SessionContext, sql: &str) -> Result<LogicalPlan> {
-    let plan = context.state().create_logical_plan(sql).await?;
+    select_bound(context, sql, &Params::new(), None).await
+}
+
+/// Plans a statement that only reads, with its variables bound. `at` is where the SQL stands in a file, for errors.
+///
+/// # Errors
+/// Configuration: it does not parse, or would change something; a variable has no value, or one that does not fit.
+pub async fn select_bound(
+    context: &SessionContext,
+    sql: &str,
+    params: &Params,
+    at: Option<&Position>,
+) -> Result<LogicalPlan> {
+    let plan = params::plan(context, sql, params, at).await?;
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     options.verify_plan(&plan).map_err(|e| {
         Error::new(ErrorKind::Configuration, "the SQL must be one SELECT")

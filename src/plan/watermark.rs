@@ -102,15 +102,24 @@ pub async fn resolve(stream: &Stream, fields: &[PlannedField], loader: &dyn Load
     Ok(Some(Watermark { field: id, column, from, filter: Some(filter), value: value(field) }))
 }
 
-/// Checks that a watermark that is carried as text has the order of text, too.
+/// Checks that a watermark that is carried as text has the order of text, too. `connection` tells which one a column of the
+/// source comes from.
 ///
 /// # Errors
 /// Type mapping: it is of a type with an order of its own; as text, 9 comes after 10.
-pub fn expect_order(engine: &Engine, stream: &Stream, fields: &[PlannedField]) -> Result<()> {
+pub fn expect_order(
+    engine: &Engine,
+    stream: &Stream,
+    fields: &[PlannedField],
+    connection: &dyn Fn(&str) -> Option<String>,
+) -> Result<()> {
     let id = stream.extract.watermark_field.as_deref().filter(|_| stream.extract.mode == ExtractMode::Incremental);
-    let field = fields.iter().map(|f| &f.field).find(|f| Some(f.name.as_str()) == id && f.dtype == DxtType::String);
-    let Some((field, native)) = field.and_then(|f| Some((f, f.native.as_ref()?))) else { return Ok(()) };
-    if engine.connector(&stream.source.connection)?.types().is_text(&native.name) {
+    let planned = fields.iter().find(|f| Some(f.field.name.as_str()) == id && f.field.dtype == DxtType::String);
+    let Some((planned, native)) = planned.and_then(|f| Some((f, f.field.native.as_ref()?))) else { return Ok(()) };
+    let field = &planned.field;
+    let Expr::Column(column) = &planned.source else { return Ok(()) };
+    let Some(connection) = connection(&column.name) else { return Ok(()) };
+    if engine.connector(&connection)?.types().is_text(&native.name) {
         return Ok(());
     }
     let text = format!(

@@ -207,14 +207,18 @@ async fn release(locks: BTreeMap<&str, Box<dyn Guard>>) {
     }
 }
 
-/// Runs a pipeline. A stream that fails is in the result, with its error, and does not stop the others.
+/// Checks what can be known of a run before it: nothing is touched or connected to.
 ///
 /// # Errors
-/// Configuration: the pipeline does not hold together. Selector: nothing is selected. Buffer: another run has a stream, and
-/// is not to be waited for. Interrupted: it was waited for. Nothing has been touched then.
-pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult> {
+/// Those that [`run`] has before its first stream, but for what other runs do meanwhile.
+pub fn check(pipeline: &Pipeline, options: &RunOptions) -> Result<()> {
     config::check(pipeline, &options.registry)?;
-    let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
+    selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
+    open_buffer(pipeline, options).map(|_| ())
+}
+
+/// The buffer of a run, which fits what the run does.
+fn open_buffer(pipeline: &Pipeline, options: &RunOptions) -> Result<Option<Arc<dyn Buffer>>> {
     let one_half = matches!(options.action, Action::Extract | Action::Load);
     if one_half && options.buffer.is_none() && pipeline.buffer.format == BufferFormat::Memory {
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: memory}`");
@@ -233,9 +237,21 @@ pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult>
         let error = Error::new(ErrorKind::Configuration, "the pipeline has `buffer: {format: none}`");
         return Err(error.with_hint("extract and load need a buffer between them: use `dxt run`, or another format"));
     }
+    Ok(buffer)
+}
+
+/// Runs a pipeline. A stream that fails is in the result, with its error, and does not stop the others.
+///
+/// # Errors
+/// Configuration: the pipeline does not hold together. Selector: nothing is selected. Buffer: another run has a stream, and
+/// is not to be waited for. Interrupted: it was waited for. Nothing has been touched then.
+pub async fn run(pipeline: &Pipeline, options: &RunOptions) -> Result<RunResult> {
+    config::check(pipeline, &options.registry)?;
+    let selected = selector::select(&pipeline.streams, options.select.as_ref(), options.exclude.as_ref())?;
+    let buffer = open_buffer(pipeline, options)?;
     let engine = Engine::new(&options.registry, &pipeline.connections, buffer.clone(), &pipeline.base_dir)?
         .with_resources(&options.resources)?;
-    let info = RunInfo::new(&pipeline.name);
+    let info = RunInfo::new(pipeline);
     let locks = match &buffer {
         Some(buffer) if options.action != Action::DryRun => {
             let mode = options.lock.unwrap_or(pipeline.buffer.lock);

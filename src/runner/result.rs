@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::model::Pipeline;
+use crate::plan::RunInfo;
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +163,28 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// The result of a pipeline that was not started.
+    pub fn skipped(pipeline: &Pipeline) -> Self {
+        Self::of(pipeline, StreamResult::skipped)
+    }
+
+    /// The result of a pipeline that failed as a whole, before its first stream.
+    pub fn failed(pipeline: &Pipeline, error: &Error) -> Self {
+        let status = if error.kind() == ErrorKind::Interrupted { Status::Interrupted } else { Status::Failed };
+        Self::of(pipeline, |stream| StreamResult { error: Some(error.into()), ..StreamResult::new(stream, status) })
+    }
+
+    fn of(pipeline: &Pipeline, stream: impl Fn(&str) -> StreamResult) -> Self {
+        let info = RunInfo::new(pipeline);
+        Self {
+            pipeline: info.pipeline,
+            run_id: info.run_id,
+            started_at: info.started_at,
+            seconds: 0.0,
+            streams: pipeline.streams.iter().map(|item| stream(&item.id)).collect(),
+        }
+    }
+
     /// Whether every stream did all of its work.
     pub fn succeeded(&self) -> bool {
         self.streams.iter().all(|s| matches!(s.status, Status::Succeeded | Status::Planned))

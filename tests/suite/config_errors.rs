@@ -158,6 +158,7 @@ streams:
             partitions: Some(4),
             partition_field: None,
             batch_size: 1000,
+            require_pushdown: Vec::new(),
         }
     );
     assert_eq!(orders.load.upsert_keys, ["order_id"]);

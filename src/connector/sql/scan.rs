@@ -56,6 +56,7 @@ pub struct RemoteScanExec {
     /// What other parts of the plan know of its rows when it begins.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     size: Size,
+    limited: bool,
     /// The SELECTs as they were sent, where that is known by now.
     sent: Arc<Mutex<BTreeMap<usize, String>>>,
 }
@@ -73,12 +74,21 @@ impl RemoteScanExec {
             Boundedness::Bounded,
         ));
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { source, queries, properties, metrics, filters: Vec::new(), size: Size::UNKNOWN, sent: Arc::default() }
+        Self {
+            source,
+            queries,
+            properties,
+            metrics,
+            filters: Vec::new(),
+            size: Size::UNKNOWN,
+            limited: false,
+            sent: Arc::default(),
+        }
     }
 
-    /// The same of about so many rows and bytes.
-    pub(in crate::connector::sql) fn sized(self, size: Size) -> Self {
-        Self { size, ..self }
+    /// The same of about so many rows and bytes, and of `limit` rows at most where its SELECTs say so.
+    pub(in crate::connector::sql) fn sized(self, size: Size, limit: Option<usize>) -> Self {
+        Self { size: size.limited(limit), limited: limit.is_some(), ..self }
     }
 
     /// The same where its rows come in an order.
@@ -94,6 +104,11 @@ impl RemoteScanExec {
     /// The SELECTs for the remote system, one per partition, as they are planned.
     pub fn queries(&self) -> &[RemoteQuery] {
         &self.queries
+    }
+
+    /// Whether each of the SELECTs has a limit of its own.
+    pub fn is_limited(&self) -> bool {
+        self.limited
     }
 
     /// Whether something that is known only later may narrow what they read.

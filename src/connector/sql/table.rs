@@ -66,6 +66,11 @@ impl RemoteTable {
         self.source.reads()
     }
 
+    /// The column of this name, as its system has it.
+    pub fn field(&self, name: &str) -> Option<&DxtField> {
+        self.fields.field(name)
+    }
+
     fn select(&self, fields: &[DxtField], filters: &[Expr], limit: Option<usize>, part: Option<&str>) -> String {
         let dialect = self.source.dialect();
         let mut items: Vec<String> = fields.iter().map(|f| dialect.select(f)).collect();
@@ -126,7 +131,7 @@ impl TableProvider for RemoteTable {
             _ if limit.is_some() => vec![query(None)],
             parts => parts.iter().map(|part| query(Some(part.as_str()))).collect(),
         };
-        let scan = RemoteScanExec::new(self.source.clone(), queries, schema).sized(self.source.size().limited(limit));
+        let scan = RemoteScanExec::new(self.source.clone(), queries, schema).sized(self.source.size(), limit);
         of_columns(Arc::new(scan), counts_only)
     }
 

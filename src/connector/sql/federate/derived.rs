@@ -114,6 +114,6 @@ impl TableProvider for DerivedTable {
         let order: Vec<PhysicalSortExpr> = order.collect();
         let query = RemoteQuery { sql, fields, batch_size: self.batch_size };
         let scan = RemoteScanExec::new(self.source.clone(), vec![query], schema).ordered(order);
-        of_columns(Arc::new(scan.sized(Size::UNKNOWN.limited(self.select.most_rows()))), wanted.is_empty())
+        of_columns(Arc::new(scan.sized(Size::UNKNOWN, self.select.most_rows())), wanted.is_empty())
     }
 }

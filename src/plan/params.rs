@@ -1,0 +1,504 @@
+//! Variables of a pipeline in SQL: `$day` becomes a literal of a type, and never a part of the text.
+//!
+//! ```text
+//! SQL ─ parser ─▶ tree, `$day` a placeholder ─ declared types as casts ─▶ plan ─ types by context ─▶ typed literals
+//! ```
+//!
+//! A placeholder has the variable's declared type. Without one it has the type of what it is compared with
+//! (`updated_at >= $day`), of the cast that it stands in, a whole number in LIMIT, and is text anywhere else. As literals
+//! the values are pushed to sources as any other condition is.
+
+use std::ops::ControlFlow;
+
+use datafusion::arrow::array::{Array, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::{Cast, Placeholder};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::optimizer::utils::NamePreserver;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use super::strict::cast_strict;
+use crate::error::{Error, ErrorKind, Position, Result};
+use crate::model::{DxtType, FieldSource, Param, Params, SourceKind, Stream, TypeName, nearest};
+
+/// A variable that a SQL text names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// Its name without the `$`.
+    pub name: String,
+    /// Line and column in the text, from 1.
+    pub line: usize,
+    pub column: usize,
+}
+
+/// The variables that a SQL text names, in its order; none where it is malformed. What stands in quotes and comments
+/// is none.
+pub(crate) fn named(sql: &str) -> Vec<Named> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return Vec::new() };
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let found = tokens.into_iter().filter_map(|token| match token.token {
+        Token::Placeholder(text) => Some(Named {
+            name: text.strip_prefix('$').unwrap_or(&text).to_string(),
+            line: place(token.span.start.line),
+            column: place(token.span.start.column),
+        }),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// A SQL text of a stream that dxt itself runs, in which variables are bound.
+pub(crate) enum Text<'a> {
+    /// The query of its source.
+    Query(&'a str),
+    /// The condition of its criteria.
+    Criteria(&'a str),
+    /// The expression of the field with this index.
+    Expression(usize, &'a str),
+}
+
+/// The SQL texts of a stream that dxt itself runs.
+pub(crate) fn texts(stream: &Stream) -> Vec<Text<'_>> {
+    let query = match &stream.source.kind {
+        SourceKind::Query(sql) => Some(Text::Query(sql)),
+        _ => None,
+    };
+    let criteria = stream.criteria.as_ref().and_then(|c| c.filter.as_deref()).map(Text::Criteria);
+    let expressions = stream.fields.iter().enumerate().filter_map(|(i, field)| match &field.source {
+        Some(FieldSource::Expression(sql)) => Some(Text::Expression(i, sql)),
+        _ => None,
+    });
+    query.into_iter().chain(criteria).chain(expressions).collect()
+}
+
+/// The variables that a stream's SQL names, each with what is known of it, in order of name.
+pub(crate) fn of_stream<'a>(stream: &Stream, params: &'a Params) -> Vec<(&'a str, &'a Param)> {
+    let mut names: Vec<String> = texts(stream)
+        .into_iter()
+        .flat_map(|text| match text {
+            Text::Query(sql) | Text::Criteria(sql) | Text::Expression(_, sql) => named(sql),
+        })
+        .map(|found| found.name)
+        .collect();
+    names.sort();
+    names.dedup();
+    names.iter().filter_map(|name| params.get_key_value(name).map(|(name, param)| (name.as_str(), param))).collect()
+}
+
+/// The value of a declared variable in its type.
+///
+/// # Errors
+/// Configuration: the text is no value of that type.
+pub(crate) fn check(name: &str, text: &str, dtype: TypeName) -> Result<()> {
+    scalar(name, text, &full_type(text, dtype)).map(|_| ())
+}
+
+/// A declared type with the parameters that the value needs.
+fn full_type(text: &str, dtype: TypeName) -> DxtType {
+    let seconds = |text: &str| {
+        let digits = text.split_once('.').map_or(0, |(_, rest)| rest.chars().take_while(char::is_ascii_digit).count());
+        if digits > 6 { 9 } else { 6 }
+    };
+    match dtype {
+        TypeName::Int8 => DxtType::Int8,
+        TypeName::Int16 => DxtType::Int16,
+        TypeName::Int32 => DxtType::Int32,
+        TypeName::Int64 => DxtType::Int64,
+        TypeName::Uint8 => DxtType::Uint8,
+        TypeName::Uint16 => DxtType::Uint16,
+        TypeName::Uint32 => DxtType::Uint32,
+        TypeName::Uint64 => DxtType::Uint64,
+        TypeName::Float32 => DxtType::Float32,
+        TypeName::Float64 => DxtType::Float64,
+        TypeName::Decimal => decimal(text),
+        TypeName::Bool => DxtType::Bool,
+        TypeName::Date => DxtType::Date,
+        TypeName::Time => DxtType::Time { precision: seconds(text) },
+        TypeName::Timestamp => DxtType::Timestamp { precision: seconds(text) },
+        TypeName::TimestampTz => DxtType::TimestampTz { precision: seconds(text) },
+        TypeName::Uuid => DxtType::Uuid,
+        TypeName::String | TypeName::Binary | TypeName::Json | TypeName::Array | TypeName::Object => DxtType::String,
+    }
+}
+
+/// The decimal that holds a number as it is written.
+fn decimal(text: &str) -> DxtType {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |part: &str| part.chars().filter(char::is_ascii_digit).count();
+    let scale = digits(fraction).min(76);
+    let precision = (digits(whole) + scale).clamp(1, 76);
+    // Both are at most 76.
+    DxtType::Decimal { precision: precision as u8, scale: scale as i8 }
+}
+
+/// A text as a value of a type, exactly.
+fn scalar(name: &str, text: &str, dtype: &DxtType) -> Result<ScalarValue> {
+    let arrow = dtype.to_arrow();
+    if arrow == DataType::Utf8 {
+        return Ok(ScalarValue::Utf8(Some(text.to_string())));
+    }
+    let texts: datafusion::arrow::array::ArrayRef = std::sync::Arc::new(StringArray::from(vec![text]));
+    let value = cast_strict(&texts, &arrow, name).ok().filter(|value| value.is_valid(0));
+    match value {
+        Some(value) => Ok(ScalarValue::try_from_array(&value, 0)?),
+        None => {
+            let shown: String = text.chars().take(60).collect();
+            let text = format!("the variable {name} is `{shown}`, which is no {dtype}");
+            Err(Error::new(ErrorKind::Configuration, text).with_hint(example(name, dtype)))
+        }
+    }
+}
+
+fn example(name: &str, dtype: &DxtType) -> String {
+    let value = match dtype {
+        DxtType::Bool => "true",
+        DxtType::Date => "2026-01-31",
+        DxtType::Time { .. } => "13:30:00",
+        DxtType::Timestamp { .. } => "'2026-01-31 13:30:00'",
+        DxtType::TimestampTz { .. } => "2026-01-31T13:30:00Z",
+        DxtType::Uuid => "123e4567-e89b-12d3-a456-426614174000",
+        DxtType::Float32 | DxtType::Float64 | DxtType::Decimal { .. } => "12.50",
+        _ => "12",
+    };
+    format!("such as `--var {name}={value}`; another type is declared by `vars: {{{name}: {{type: …}}}}`")
+}
+
+/// The literal for a placeholder that stands where `context` is expected.
+fn literal(id: &str, context: Option<&DataType>, params: &Params) -> Result<ScalarValue> {
+    let (name, param) = find(id, params)?;
+    let text = param.value.as_deref().ok_or_else(|| missing(name))?;
+    if let Some(dtype) = param.dtype {
+        return scalar(name, text, &full_type(text, dtype));
+    }
+    let dtype = match context {
+        None | Some(DataType::Null) => DxtType::String,
+        Some(arrow) => DxtType::from_arrow(arrow)?,
+    };
+    match &dtype {
+        DxtType::Array(_) | DxtType::Object(_) | DxtType::Binary => {
+            let text = format!("the variable {name} stands where a value of type {dtype} is expected");
+            Err(Error::new(ErrorKind::Configuration, text).with_hint("compare it with a number, text, date or time"))
+        }
+        // A number of more digits than the column has is compared as it is written.
+        DxtType::Decimal { .. } => scalar(name, text, &dtype).or_else(|_| scalar(name, text, &decimal(text))),
+        _ => scalar(name, text, &dtype),
+    }
+}
+
+/// The variable that a placeholder names.
+fn find<'a>(id: &str, params: &'a Params) -> Result<(&'a str, &'a Param)> {
+    let name = id.strip_prefix('$').unwrap_or(id);
+    if let Some((name, param)) = params.get_key_value(name) {
+        return Ok((name, param));
+    }
+    if crate::model::param_fault(name).is_some() {
+        let error = Error::new(ErrorKind::Configuration, format!("`{id}` names no variable"));
+        return Err(error.with_hint("variables have names: write `$day`, and give it by `--var day=…`"));
+    }
+    let known: Vec<&str> = params.keys().map(String::as_str).collect();
+    let error = missing(name);
+    Err(match nearest(name, &known) {
+        Some(near) => error.with_hint(format!("did you mean ${near}?")),
+        None => error,
+    })
+}
+
+/// The error of a variable that has no value.
+fn missing(name: &str) -> Error {
+    Error::new(ErrorKind::Configuration, format!("the variable {name} has no value"))
+        .with_hint(format!("give it by `--var {name}=…`, or a default by `vars: {{{name}: {{default: …}}}}`"))
+}
+
+/// Puts the types that are known before the SQL is planned around placeholders, as casts.
+struct Typed<'a>(&'a dyn Fn(&str) -> Option<ast::DataType>);
+
+impl VisitorMut for Typed<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        let ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(id), .. }) = &*expr else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(data_type) = (self.0)(id.strip_prefix('$').unwrap_or(id)) {
+            let value = Box::new(expr.clone());
+            let kind = ast::CastKind::Cast;
+            *expr = ast::Expr::Cast { kind, expr: value, data_type, array: false, format: None };
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn typed(mut statement: Statement, types: &dyn Fn(&str) -> Option<ast::DataType>) -> Statement {
+    match &mut statement {
+        Statement::Statement(statement) => drop(statement.visit(&mut Typed(types))),
+        Statement::Explain(explain) => {
+            let inner = (*explain.statement).clone();
+            *explain.statement = typed(inner, types);
+        }
+        _ => {}
+    }
+    statement
+}
+
+/// The declared type of a variable as SQL has it.
+fn sql_type(name: &str, params: &Params) -> Option<ast::DataType> {
+    let param = params.get(name)?;
+    let dtype = full_type(param.value.as_deref().unwrap_or_default(), param.dtype?);
+    let zone = ast::TimezoneInfo::WithTimeZone;
+    Some(match dtype {
+        DxtType::Int8 => ast::DataType::TinyInt(None),
+        DxtType::Int16 => ast::DataType::SmallInt(None),
+        DxtType::Int32 => ast::DataType::Int(None),
+        DxtType::Int64 => ast::DataType::BigInt(None),
+        DxtType::Uint8 => ast::DataType::TinyIntUnsigned(None),
+        DxtType::Uint16 => ast::DataType::SmallIntUnsigned(None),
+        DxtType::Uint32 => ast::DataType::IntUnsigned(None),
+        DxtType::Uint64 => ast::DataType::BigIntUnsigned(None),
+        DxtType::Float32 => ast::DataType::Real,
+        DxtType::Float64 => ast::DataType::DoublePrecision,
+        DxtType::Decimal { precision, scale } => {
+            ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(precision.into(), scale.into()))
+        }
+        DxtType::Bool => ast::DataType::Boolean,
+        DxtType::Date => ast::DataType::Date,
+        DxtType::Time { .. } => ast::DataType::Time(None, ast::TimezoneInfo::None),
+        DxtType::Timestamp { precision } => ast::DataType::Timestamp(Some(precision.into()), ast::TimezoneInfo::None),
+        DxtType::TimestampTz { precision } => ast::DataType::Timestamp(Some(precision.into()), zone),
+        DxtType::Uuid => ast::DataType::Uuid,
+        _ => ast::DataType::Varchar(None),
+    })
+}
+
+/// Plans a statement with its variables bound. `at` is where the SQL stands in a file: an error whose place DataFusion
+/// knows is told with it.
+///
+/// # Errors
+/// Configuration: the SQL does not parse, or a variable has no value or one that does not fit. Schema: it names what is
+/// not there.
+pub(crate) async fn plan(
+    context: &SessionContext,
+    sql: &str,
+    params: &Params,
+    at: Option<&Position>,
+) -> Result<LogicalPlan> {
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect)?;
+    let statement = typed(statement, &|name| sql_type(name, params));
+    let planned = match state.statement_to_plan(statement.clone()).await {
+        // A function may take no value of an unknown type: then it is told that of text.
+        Err(_) if named(sql).iter().any(|found| params.get(&found.name).is_some_and(|p| p.dtype.is_none())) => {
+            let text = |name: &str| params.get(name).is_some_and(|p| p.dtype.is_none()).then_some(TEXT);
+            state.statement_to_plan(typed(statement, &text)).await
+        }
+        planned => planned,
+    };
+    let plan = planned.map_err(|error| placed(error, at))?;
+    if named(sql).is_empty() { Ok(plan) } else { Ok(in_plan(plan, params)?) }
+}
+
+const TEXT: ast::DataType = ast::DataType::Varchar(None);
+
+/// An expression over `schema` with its variables bound.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn expr(state: &SessionState, sql: &str, schema: &DFSchema, params: &Params) -> Result<Expr> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let mut parsed = state.sql_to_expr_with_alias(sql, &dialect)?;
+    let _ = parsed.expr.visit(&mut Typed(&|name: &str| sql_type(name, params)));
+    let expr = state.create_logical_expr_from_sql_expr(parsed, schema)?;
+    Ok(bound(expr, schema, None, params)?.data)
+}
+
+/// The error with the place that DataFusion knows of it.
+fn placed(error: DataFusionError, at: Option<&Position>) -> Error {
+    let start = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| span.start);
+    let place = start.filter(|start| start.line > 0).and_then(|start| {
+        let (line, column) = (usize::try_from(start.line).ok()?, usize::try_from(start.column).ok()?);
+        Some(match at {
+            Some(at) => at.within(line, column).to_string(),
+            None => format!("line {line}, column {column}"),
+        })
+    });
+    let error = Error::from(error);
+    match place {
+        Some(place) => error.context(place),
+        None => error,
+    }
+}
+
+fn in_plan(plan: LogicalPlan, params: &Params) -> DfResult<LogicalPlan> {
+    let whole = plan.transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        let whole_number = matches!(node, LogicalPlan::Limit(_)).then_some(DataType::Int64);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let done = bound(expr, &schema, whole_number.as_ref(), params)?;
+            Ok(done.update_data(|expr| name.restore(expr)))
+        })?;
+        if !node.transformed {
+            // Its types follow from those below, which may have changed.
+            return node.map_data(LogicalPlan::recompute_schema);
+        }
+        node.map_data(|node| match node {
+            LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
+            node => node.recompute_schema(),
+        })
+    })?;
+    Ok(whole.data)
+}
+
+/// One expression with literals in the place of its placeholders. `alone` is the type of one that stands for itself.
+fn bound(expr: Expr, schema: &DFSchema, alone: Option<&DataType>, params: &Params) -> DfResult<Transformed<Expr>> {
+    if !expr.exists(|expr| Ok(matches!(expr, Expr::Placeholder(_))))? {
+        return Ok(Transformed::no(expr));
+    }
+    let expr = expr.transform_down(|mut expr| {
+        if let Expr::Cast(Cast { expr: value, field }) = &mut expr
+            && let Expr::Placeholder(Placeholder { field: unknown @ None, .. }) = value.as_mut()
+        {
+            *unknown = Some(Field::new("", field.data_type().clone(), true).into());
+        }
+        Ok(Transformed::no(expr))
+    })?;
+    let (expr, _) = expr.data.infer_placeholder_types(schema)?;
+    expr.transform_up(|expr| match &expr {
+        Expr::Placeholder(Placeholder { id, field }) => {
+            let context = field.as_ref().map(|field| field.data_type()).or(alone);
+            Ok(Transformed::yes(lit(literal(id, context, params)?)))
+        }
+        _ => Ok(Transformed::no(expr)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionConfig;
+
+    use super::*;
+
+    fn params(pairs: &[(&str, Option<TypeName>, &str)]) -> Params {
+        let param = |dtype, value: &str| Param { dtype, value: Some(value.to_string()) };
+        pairs.iter().map(|(name, dtype, value)| (name.to_string(), param(*dtype, value))).collect()
+    }
+
+    /// The rows of a query over a table `t (d date, at timestamp, n bigint, amount decimal(12, 2), s text)`.
+    async fn rows(sql: &str, params: &Params) -> Result<String> {
+        let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let context = SessionContext::new_with_config(config.set_bool("datafusion.sql_parser.collect_spans", true));
+        let table = "CREATE TABLE t AS SELECT DATE '2026-01-01' AS d, TIMESTAMP '2026-01-01 10:00:00' AS at, \
+                     CAST(1 AS BIGINT) AS n, CAST(1.50 AS DECIMAL(12, 2)) AS amount, 'it''s' AS s \
+                     UNION ALL SELECT DATE '2026-01-02', TIMESTAMP '2026-01-02 10:00:00', 2, 2.50, 'b'";
+        context.sql(table).await.unwrap().collect().await.unwrap();
+        let plan = plan(&context, sql, params, None).await?;
+        let batches = context.execute_logical_plan(plan).await?.collect().await?;
+        let text = datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+        Ok(text
+            .lines()
+            .skip(3)
+            .filter(|l| !l.starts_with('+'))
+            .map(|l| l.replace([' ', '|'], ""))
+            .collect::<Vec<_>>()
+            .join(","))
+    }
+
+    #[tokio::test]
+    async fn a_variable_has_the_type_of_what_it_is_compared_with() {
+        let day =
+            params(&[("day", None, "2026-01-02"), ("n", None, "2"), ("s", None, "it's"), ("least", None, "1.505")]);
+        for sql in [
+            "SELECT n FROM t WHERE d >= $day",
+            "SELECT n FROM t WHERE $day <= d",
+            "SELECT n FROM t WHERE at > $day",
+            "SELECT n FROM t WHERE n = $n",
+            "SELECT n FROM t WHERE n IN ($n, 7)",
+            "SELECT n FROM t WHERE d BETWEEN $day AND '2027-01-01'",
+            "SELECT n FROM t WHERE s <> $s",
+            "SELECT n FROM t WHERE amount > $least",
+            "SELECT n FROM t WHERE d = $day::date",
+            "SELECT n FROM t WHERE d = CAST($day AS date)",
+            "SELECT n FROM t WHERE date_trunc('month', at) < $day AND d = $day",
+            "SELECT max(n) FROM t WHERE n IN (SELECT n FROM t WHERE d = $day)",
+            "WITH p AS (SELECT $day AS day) SELECT n FROM t JOIN p ON t.d = CAST(p.day AS date)",
+            "SELECT n FROM t ORDER BY n DESC LIMIT 1 OFFSET $zero",
+            "SELECT n FROM (SELECT n, d FROM t WHERE d > '2000-01-01') x WHERE x.d = $day",
+            "SELECT n FROM t WHERE EXISTS (SELECT 1 FROM t u WHERE u.n = t.n AND u.d = $day)",
+        ] {
+            let mut all = day.clone();
+            all.extend(params(&[("zero", None, "0")]));
+            assert_eq!(rows(sql, &all).await.unwrap_or_else(|e| panic!("{sql}: {}", e.report())), "2", "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_declared_type_holds_wherever_the_variable_stands() {
+        let declared = params(&[("day", Some(TypeName::Date), "2026-01-01"), ("n", Some(TypeName::Int64), "1")]);
+        for (sql, expected) in [
+            ("SELECT n FROM t WHERE d = $day + INTERVAL '1 day'", "2"),
+            ("SELECT $day AS day, arrow_typeof($day) AS t", "2026-01-01Date32"),
+            ("SELECT n FROM t WHERE at >= date_trunc('month', $day) ORDER BY n LIMIT $n", "1"),
+            ("SELECT extract(year FROM $day) AS y", "2026"),
+        ] {
+            let got = rows(sql, &declared).await.unwrap_or_else(|e| panic!("{sql}: {}", e.report()));
+            assert_eq!(got, expected, "{sql}");
+        }
+        let numbers =
+            params(&[("x", Some(TypeName::Decimal), "-12.50"), ("u", Some(TypeName::Uint64), "18446744073709551615")]);
+        assert_eq!(rows("SELECT $x AS x, $u AS u", &numbers).await.unwrap(), "-12.5018446744073709551615");
+    }
+
+    #[tokio::test]
+    async fn a_value_is_never_a_part_of_the_sql() {
+        for hostile in ["'; DROP TABLE t; --", "x' OR '1'='1", "$day", "\\'", "a\0b", "/*", "日本\n"] {
+            let given = params(&[("s", None, hostile)]);
+            assert_eq!(rows("SELECT n FROM t WHERE s = $s", &given).await.unwrap(), "", "{hostile}");
+            assert_eq!(rows("SELECT count(*) FROM t WHERE $s = $s", &given).await.unwrap(), "2", "{hostile}");
+            let length = hostile.chars().count().to_string();
+            assert_eq!(rows("SELECT char_length($s)", &given).await.unwrap(), length, "{hostile}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_of_columns_do_not_depend_on_values() {
+        let context = SessionContext::new();
+        for value in ["a", "b"] {
+            let plan = plan(&context, "SELECT upper($s), $s", &params(&[("s", None, value)]), None).await.unwrap();
+            assert_eq!(plan.schema().field_names(), ["upper($s)", "$s"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_does_not_fit_names_the_variable_and_the_type() {
+        let wrong = params(&[("day", None, "tomorrow"), ("n", None, "2.5")]);
+        for (sql, said) in [
+            ("SELECT n FROM t WHERE d >= $day", "the variable day is `tomorrow`, which is no date"),
+            ("SELECT n FROM t WHERE n = $n", "the variable n is `2.5`, which is no int64"),
+            ("SELECT n FROM t LIMIT $n", "the variable n is `2.5`, which is no int64"),
+            ("SELECT n FROM t WHERE d >= $dya", "the variable dya has no value"),
+            ("SELECT n FROM t WHERE d >= $1", "`$1` names no variable"),
+        ] {
+            let error = rows(sql, &wrong).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{sql}: {error}");
+            assert!(error.to_string().contains(said) && error.hint().is_some(), "{sql}: {error}");
+        }
+        let typo = rows("SELECT n FROM t WHERE d >= $dya", &wrong).await.unwrap_err();
+        assert_eq!(typo.hint(), Some("did you mean $day?"));
+    }
+
+    #[test]
+    fn a_dollar_in_quotes_or_comments_is_no_variable() {
+        let names = |sql: &str| named(sql).into_iter().map(|n| (n.name, n.line, n.column)).collect::<Vec<_>>();
+        assert_eq!(names("SELECT '$a', \"$b\", $$ $c $$, -- $d\n/* $e */ $f, a$g"), [("f".to_string(), 2, 10)]);
+    }
+}
