@@ -123,7 +123,7 @@ impl Exprs<'_> {
             Type::Instant => &[
                 "timestamp with time zone '2024-03-31 01:30:00+00:00'",
                 "timestamp with time zone '2024-03-31 03:30:00+02:00'",
-                "timestamp with time zone '1970-01-01 00:00:00+00:00'",
+                "timestamp with time zone '1970-01-02 00:00:00+00:00'",
             ],
             Type::Bool => &["true", "false"],
         };
