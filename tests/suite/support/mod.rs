@@ -7,6 +7,7 @@ mod data;
 mod peak;
 mod proxy;
 mod running;
+mod spread;
 mod systems;
 mod web;
 
@@ -15,6 +16,7 @@ pub use data::{people, write_parquet};
 pub use peak::{Measured, measured};
 pub use proxy::{Fault, port, proxy};
 pub use running::{Running, wait_for};
+pub use spread::Spread;
 pub use systems::{Kind, System};
 pub use web::{Harm, web};
 
