@@ -26,6 +26,7 @@ mod postgres_parts;
 mod postgres_relay;
 mod postgres_review;
 mod postgres_types;
+mod pushdown;
 mod query_streams;
 mod quickstart;
 mod retries;

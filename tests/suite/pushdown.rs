@@ -1,0 +1,252 @@
+//! What a plan's systems do themselves: proved by the statements that PostgreSQL has logged, and by how many rows came.
+
+use crate::support::{Kind, System, env, people, psql};
+
+/// The SELECTs of scans that the server has logged since `mark`.
+fn scans_since(mark: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(env("DXT_TEST_PG_LOG")).expect("the server's log");
+    let tail = log.rsplit_once(mark).expect("the mark").1;
+    tail.lines().filter(|line| line.contains("COPY (SELECT")).map(str::to_string).collect()
+}
+
+/// Runs a query of a system's connection, and gives its rows as CSV and the scans that the server has seen.
+fn asked(system: &System, mark: &str, sql: &str) -> (String, Vec<String>) {
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - {{id: s, source: {{connection: files, value: none.csv}}, \
+         target: {{connection: files, value: out.csv}}}}\n",
+        system.connection()
+    );
+    system.project.write("q.yaml", &yaml);
+    psql(&format!("SELECT $m${mark}$m$"));
+    let ran = system.project.dxt(&["query", "--format", "csv", "--", sql, "q.yaml"]).exits(0);
+    (ran.out, scans_since(mark))
+}
+
+/// Customers and their orders: 100 of the former, 10,000 of the latter.
+fn shop(system: &System) -> (String, String) {
+    let (orders, customers) = (system.sql_name("orders"), system.sql_name("customers"));
+    psql(&format!(
+        "CREATE TABLE {customers} (id bigint PRIMARY KEY, name text, city text);
+         INSERT INTO {customers} SELECT i, 'n' || i, CASE WHEN i % 10 > 0 THEN 'c' || i % 10 END FROM generate_series(1, 100) i;
+         CREATE TABLE {orders} (id bigint PRIMARY KEY, customer bigint, at timestamptz, total numeric(12,2), items int);
+         INSERT INTO {orders} SELECT i, i % 100 + 1, TIMESTAMPTZ '2026-01-01Z' + i * interval '1 minute', i * 0.25, i % 7 FROM generate_series(1, 10000) i;
+         ANALYZE {customers}; ANALYZE {orders}"
+    ));
+    (orders, customers)
+}
+
+#[test]
+fn a_join_a_group_and_a_sorted_limit_of_one_server_are_one_statement() {
+    let system = System::new(Kind::Postgres);
+    let (orders, customers) = shop(&system);
+    let sql = format!(
+        "SELECT c.city, count(*) AS n, sum(o.total) AS total, avg(o.total) AS mean, max(c.name) AS last FROM pg.{orders} o \
+         JOIN pg.{customers} c ON c.id = o.customer WHERE o.items / 2 = 1 AND c.name LIKE 'n%' GROUP BY c.city \
+         HAVING sum(o.total) > 10 ORDER BY total DESC, c.city LIMIT 3"
+    );
+    let (rows, scans) = asked(&system, "pushdown-whole", &sql);
+    assert_eq!(rows.lines().count(), 4, "{rows}");
+    let [scan] = scans.as_slice() else { panic!("{scans:#?}") };
+    for part in [" JOIN ", "GROUP BY", "HAVING", "ORDER BY", "DESC NULLS FIRST", "LIMIT 3", "COLLATE \"C\""] {
+        assert!(scan.contains(part), "{part}: {scan}");
+    }
+    let expected = psql(&format!(
+        "SELECT c.city, count(*), sum(o.total), trunc(avg(o.total), 6), max(c.name COLLATE \"C\") FROM {orders} o JOIN {customers} c ON c.id = o.customer \
+         WHERE o.items / 2 = 1 AND c.name LIKE 'n%' GROUP BY 1 HAVING sum(o.total) > 10 ORDER BY 3 DESC NULLS FIRST, 1 NULLS LAST LIMIT 3"
+    ));
+    assert_eq!(rows.lines().skip(1).collect::<Vec<_>>().join("\n"), expected.replace('|', ",").replace("NULL", ""));
+}
+
+#[test]
+fn semi_joins_and_subqueries_of_one_server_run_there() {
+    let system = System::new(Kind::Postgres);
+    let (orders, customers) = shop(&system);
+    for (i, (condition, part, rows)) in [
+        (format!("EXISTS (SELECT 1 FROM pg.{orders} o WHERE o.customer = c.id AND o.total > 2490)"), "EXISTS (", 41),
+        (format!("c.id NOT IN (SELECT o.customer FROM pg.{orders} o WHERE o.total > 2490)"), "NOT ", 59),
+        (format!("c.id = (SELECT max(o.customer) FROM pg.{orders} o)"), "max(", 1),
+        (format!("c.id IN (SELECT o.customer FROM pg.{orders} o WHERE o.id < 5) OR c.id = 50"), "EXISTS (", 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sql = format!("SELECT c.id FROM pg.{customers} c WHERE {condition}");
+        let (out, scans) = asked(&system, &format!("pushdown-semi-{i}"), &sql);
+        assert_eq!(out.lines().count(), rows + 1, "{condition}");
+        assert!(matches!(scans.as_slice(), [scan] if scan.contains(part)), "{condition}: {scans:#?}");
+    }
+}
+
+#[test]
+fn what_would_mean_another_thing_there_stays_here() {
+    let system = System::new(Kind::Postgres);
+    let table = system.sql_name("t");
+    psql(&format!(
+        "CREATE TABLE {table} (id bigint, f double precision, t text, d numeric(10,2));
+         INSERT INTO {table} VALUES (1, 0, 'a', 1), (2, '-0', 'A', 3), (3, 'NaN', 'ä', NULL), (4, 1.5, NULL, 7)"
+    ));
+    for (i, (sql, kept)) in [
+        // -0 and 0 are two groups here.
+        (format!("SELECT f, count(*) AS n FROM pg.{table} GROUP BY f"), "GROUP BY"),
+        // A quotient of decimals has another number of digits there.
+        (format!("SELECT sum(d / 3) AS x FROM pg.{table}"), "sum("),
+        // Letters depend on the server's locale.
+        (format!("SELECT upper(t) AS u, count(*) AS n FROM pg.{table} GROUP BY upper(t)"), "GROUP BY"),
+        (format!("SELECT id FROM pg.{table} ORDER BY f LIMIT 2"), "LIMIT"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (_, scans) = asked(&system, &format!("pushdown-here-{i}"), &sql);
+        assert!(matches!(scans.as_slice(), [scan] if !scan.contains(kept)), "{sql}: {scans:#?}");
+    }
+}
+
+#[test]
+fn a_join_with_a_small_file_reads_the_keys_that_it_has_and_no_others() {
+    let system = System::new(Kind::Postgres);
+    let (orders, _) = shop(&system);
+    people(
+        &system.project.path("who.parquet"),
+        &[(17, Some("Ada"), None), (4_711, Some("Bo"), None), (99_999, None, None)],
+    );
+    let sql = |kind: &str| {
+        format!(
+            "SELECT o.id, w.name FROM pg.{orders} o {kind} JOIN files.\"who.parquet\" w ON w.id = o.id ORDER BY o.id"
+        )
+    };
+    let (rows, scans) = asked(&system, "pushdown-keys", &sql(""));
+    assert_eq!(rows, "id,name\n17,Ada\n4711,Bo\n");
+    let [scan] = scans.as_slice() else { panic!("{scans:#?}") };
+    assert!(scan.contains("IN (17, 4711, 99999)"), "{scan}");
+    // How many rows came is what counts.
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - id: s\n    source: {{type: query, sql: '{}'}}\n    \
+         target: {{connection: files, value: out.csv}}\n    load: {{mode: replace}}\n",
+        system.connection(),
+        sql("").replace('\'', "''")
+    );
+    system.project.write("a.yaml", &yaml);
+    let explained = system.project.dxt(&["explain", "a.yaml", "--analyze", "--format", "json"]).exits(0);
+    let explained: serde_json::Value = serde_json::from_str(&explained.out).unwrap();
+    let analyzed = &explained[0]["analyzed"];
+    assert_eq!(analyzed["rows"], 2, "{explained:#}");
+    let fetched = analyzed["fetched"].as_array().unwrap();
+    let from =
+        |part: &str| fetched.iter().find(|f| f["source"].as_str().unwrap().contains(part)).unwrap()["rows"].clone();
+    assert_eq!((from("orders"), from("who.parquet")), (2.into(), 3.into()), "{explained:#}");
+    assert!(explained[0]["sql"][0]["sql"].as_str().unwrap().contains("IN (17, 4711, 99999)"), "{explained:#}");
+    assert!(!system.project.path("out.csv").exists(), "nothing is loaded");
+    // All rows of a side that is kept whole are wanted.
+    let (rows, scans) = asked(&system, "pushdown-outer", &sql("LEFT"));
+    assert_eq!(rows.lines().count(), 10_001);
+    assert!(matches!(scans.as_slice(), [scan] if !scan.contains("IN (")), "{scans:#?}");
+}
+
+#[test]
+fn keys_of_other_types_and_thousands_of_them_are_sent_along() {
+    let system = System::new(Kind::Postgres);
+    let (orders, customers) = shop(&system);
+    let keys: Vec<(i64, Option<&str>, Option<i64>)> = (0..1_000).map(|i| (i * 10 + 1, Some("n7"), None)).collect();
+    people(&system.project.path("keys.parquet"), &keys);
+    let sql = format!("SELECT count(*) AS n FROM pg.{orders} o JOIN files.\"keys.parquet\" k ON k.id = o.id");
+    let (rows, scans) = asked(&system, "pushdown-thousand", &sql);
+    assert_eq!(rows, "n\n1000\n");
+    assert!(matches!(scans.as_slice(), [scan] if scan.contains(" IN (") && scan.contains("9991")), "{}", scans.len());
+    let sql =
+        format!("SELECT c.id FROM pg.{customers} c WHERE c.name IN (SELECT k.name FROM files.\"keys.parquet\" k)");
+    let (rows, scans) = asked(&system, "pushdown-text", &sql);
+    assert_eq!(rows, "id\n7\n");
+    assert!(matches!(scans.as_slice(), [scan] if scan.contains("'n7'")), "{scans:#?}");
+}
+
+#[test]
+fn a_stream_may_demand_what_runs_at_its_source() {
+    let system = System::new(Kind::Postgres);
+    let (orders, _) = shop(&system);
+    let run = |source: &str, rest: &str, demand: &str| {
+        let yaml = format!(
+            "version: 1\nname: p\nconnections: {{pg: {}, db: 'sqlite:///t.db'}}\nstreams:\n  - id: s\n    source: {source}\n    target: {{connection: db, value: t}}\n    \
+             load: {{mode: replace}}\n    extract: {{require_pushdown: [{demand}]}}\n{rest}",
+            system.connection()
+        );
+        system.project.write("p.yaml", &yaml);
+        system.project.dxt(&["run", "p.yaml", "--format", "json", "--quiet"])
+    };
+    let table = format!("{{connection: pg, value: {orders}}}");
+    let query = |sql: &str| format!("{{type: query, sql: \"{sql}\"}}");
+    for (source, rest, demand) in [
+        (
+            table.clone(),
+            "    criteria: {where: 'items > 3 AND total * 2 > 100'}\n    fields: [id, total]\n",
+            "filter, projection",
+        ),
+        (table.clone(), "    criteria: {limit: 10}\n", "limit"),
+        (
+            query(&format!("SELECT customer, sum(total) AS t FROM pg.{orders} GROUP BY customer")),
+            "",
+            "aggregate, filter",
+        ),
+    ] {
+        run(&source, rest, demand).exits(0);
+    }
+    for (source, rest, demand, told) in [
+        (
+            table.clone(),
+            "    criteria: {where: \"upper(cast(items AS text)) = '3'\"}\n",
+            "filter",
+            "the filter would run here",
+        ),
+        (
+            query(&format!("SELECT customer, stddev(items) AS t FROM pg.{orders} GROUP BY customer")),
+            "",
+            "aggregate",
+            "the aggregate would",
+        ),
+        (
+            table.clone(),
+            "    fields: [id, {id: x, dtype: int64, source: {expression: 'items * 2'}}]\n",
+            "projection",
+            "the projection would",
+        ),
+        (
+            query(&format!("SELECT id FROM pg.{orders} WHERE upper(cast(items AS text)) = '3' LIMIT 3")),
+            "",
+            "limit",
+            "the limit would",
+        ),
+    ] {
+        let ran = run(&source, rest, demand).exits(1);
+        let error = ran.stream("s")["error"].to_string();
+        assert!(error.contains(told) && error.contains("require_pushdown"), "{error}");
+    }
+    let wrong = run(&table, "", "filters").exits(2);
+    assert!(wrong.err.contains("did you mean filter?"), "{}", wrong.err);
+}
+
+#[test]
+fn explain_has_plans_in_each_form_and_the_sql_of_each_system() {
+    let system = System::new(Kind::Postgres);
+    let (orders, customers) = shop(&system);
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{pg: {}, db: 'sqlite:///t.db'}}\nstreams:\n  - id: s\n    source:\n      type: query\n      sql: |\n        \
+         SELECT c.city, count(*) AS n FROM pg.{orders} o JOIN pg.{customers} c ON c.id = o.customer GROUP BY c.city\n    \
+         target: {{connection: db, value: t}}\n    load: {{mode: upsert, upsert_keys: [city]}}\n",
+        system.connection()
+    );
+    system.project.write("p.yaml", &yaml);
+    let explain = |format: &str| system.project.dxt(&["explain", "p.yaml", "--format", format]).exits(0).out;
+    for (format, parts) in [
+        ("indent", ["TableScan: remote", "SQL for pg.", "GROUP BY t2.\"city\""]),
+        ("tree", ["┌───", "RemoteScanExec", "GROUP BY t2.\"city\""]),
+        ("graphviz", ["digraph {", "RemoteScanExec", "GROUP BY t2.\"city\""]),
+    ] {
+        let text = explain(format);
+        assert!(parts.iter().all(|part| text.contains(part)), "{format}:\n{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&explain("json")).unwrap();
+    assert_eq!((&json[0]["pipeline"], &json[0]["stream"]), (&"p".into(), &"s".into()));
+    assert_eq!(json[0]["steps"][0]["physical"]["node"], "LoadExec", "{json:#}");
+    assert!(json[0]["sql"][0]["sql"].as_str().unwrap().contains("GROUP BY"), "{json:#}");
+    assert!(!json[0]["statements"].as_array().unwrap().is_empty(), "{json:#}");
+}
