@@ -243,7 +243,7 @@ mod tests {
         }
         let on = |day: &str, criteria: &str| {
             let built = Pipeline::builder("p").connection("db", "sqlite:///t.db");
-            let built = built.connection("shop", "postgresql://h/shop").param("day", day).param("other", day);
+            let built = built.connection("shop", "postgresql://me@h/shop").param("day", day).param("other", day);
             let pipeline = built.stream(stream().with_filter(criteria)).build().unwrap();
             Fingerprint::of(&pipeline, &pipeline.streams[0])
         };

@@ -26,7 +26,7 @@ use crate::buffer::{self, Buffer};
 use crate::config;
 use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{BufferConfig, ConnectionConfig};
+use crate::model::{BufferConfig, ConnectionConfig, Params};
 use crate::plan::strict::{cast_strict, readable, readable_type};
 use crate::plan::{Engine, named_disk, physical_plan, stream};
 
@@ -69,6 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub async fn run(args: QueryArgs) -> Result<u8> {
     let registry = Registry::builtin();
+    let params = variables(&args.vars, &args.sql)?;
     let Named { connections, buffer } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
     let here = std::env::current_dir().unwrap_or_default();
     let engine = Engine::new(&registry, &connections, buffer, here)?;
@@ -80,7 +81,7 @@ pub async fn run(args: QueryArgs) -> Result<u8> {
     let done = tokio::select! {
         biased;
         () = interrupt.cancel.cancelled() => Err(Error::new(ErrorKind::Interrupted, "the query was interrupted")),
-        done = rows(&engine, &args) => done,
+        done = rows(&engine, &args, &params) => done,
     };
     engine.close().await;
     if let Some(code) = interrupt.code() {
@@ -95,11 +96,11 @@ pub async fn run(args: QueryArgs) -> Result<u8> {
     }
 }
 
-async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
+async fn rows(engine: &Arc<Engine>, args: &QueryArgs, params: &Params) -> Result<()> {
     // Two at least: DataFusion joins by sorting only in parts.
     let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let context = engine.context(partitions, 8192);
-    let plan = stream::select_bound(&context, &args.sql, &variables(&args.vars, &args.sql)?, None).await?;
+    let plan = stream::select_bound(&context, &args.sql, params, None).await?;
     let physical = physical_plan(&context, &plan).await?;
     if matches!(args.format, RowFormat::Json | RowFormat::Jsonl) {
         unique_names(&physical.plan.schema())?;

@@ -45,17 +45,17 @@ fn query(site: &Site<'_>, findings: &mut Findings) {
         Err(error) => format!("the query cannot be read: {}", shown(&error)),
     };
     // In a SQL file the place of the SQL is known, and so is that of the fault.
-    match (&site.stream.sql_position, fault_place(&text)) {
-        (Some(at), Some((short, line, column))) => {
-            let message = format!("{}: {short}", infer::stream_of(&site.stream.id));
-            findings.add_at(Some(at.within(line, column)), message, Some(HINT.into()));
+    let Some(at) = &site.stream.sql_position else { return site.report_of(findings, &keys, text, HINT) };
+    let (message, line, column) = match fault_place(&text) {
+        Some(place) => place,
+        None if text.ends_with("found: EOF") => {
+            let last = sql.rsplit('\n').next().unwrap_or_default();
+            (text.as_str(), sql.matches('\n').count() + 1, last.chars().count() + 1)
         }
-        (Some(at), None) => {
-            let message = format!("{}: {text}", infer::stream_of(&site.stream.id));
-            findings.add_at(Some(at.clone()), message, Some(HINT.into()));
-        }
-        (None, _) => site.report_of(findings, &keys, text, HINT),
-    }
+        None => (text.as_str(), 1, 1),
+    };
+    let message = format!("{}: {message}", infer::stream_of(&site.stream.id));
+    findings.add_at(Some(at.within(line, column)), message, Some(HINT.into()));
 }
 
 /// Whether a statement is a query that changes nothing, by its first words.

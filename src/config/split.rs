@@ -66,6 +66,10 @@ fn next(rest: &str, first: char) -> (Kind, Result<usize, &'static str>) {
         return (Kind::BlockComment, block_comment(rest).ok_or("comment `/*`"));
     }
     let sql = |length: Result<usize, &'static str>| (Kind::Sql, length);
+    if rest.starts_with("//") {
+        // An operator of DataFusion's dialect: no comment begins at its second half.
+        return sql(Ok(2));
+    }
     match first {
         ';' => (Kind::End, Ok(1)),
         c if c.is_whitespace() => (Kind::Space, Ok(rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len()))),

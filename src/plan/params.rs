@@ -18,7 +18,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Cast, Placeholder};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, lit};
 use datafusion::optimizer::utils::NamePreserver;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -365,10 +365,22 @@ fn bound(expr: Expr, schema: &DFSchema, alone: Option<&DataType>, params: &Param
         return Ok(Transformed::no(expr));
     }
     let expr = expr.transform_down(|mut expr| {
-        if let Expr::Cast(Cast { expr: value, field }) = &mut expr
-            && let Expr::Placeholder(Placeholder { field: unknown @ None, .. }) = value.as_mut()
-        {
-            *unknown = Some(Field::new("", field.data_type().clone(), true).into());
+        match &mut expr {
+            Expr::BinaryExpr(binary) if compares(binary.op) => {
+                fit(&mut binary.left, &binary.right, schema, params)?;
+                fit(&mut binary.right, &binary.left, schema, params)?;
+            }
+            Expr::Between(between) => {
+                fit(&mut between.low, &between.expr, schema, params)?;
+                fit(&mut between.high, &between.expr, schema, params)?;
+            }
+            Expr::InList(list) => list.list.iter_mut().try_for_each(|item| fit(item, &list.expr, schema, params))?,
+            Expr::Cast(Cast { expr: value, field }) => {
+                if let Expr::Placeholder(Placeholder { field: unknown @ None, .. }) = value.as_mut() {
+                    *unknown = Some(Field::new("", field.data_type().clone(), true).into());
+                }
+            }
+            _ => {}
         }
         Ok(Transformed::no(expr))
     })?;
@@ -380,6 +392,33 @@ fn bound(expr: Expr, schema: &DFSchema, alone: Option<&DataType>, params: &Param
         }
         _ => Ok(Transformed::no(expr)),
     })
+}
+
+fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Makes a declared variable a literal of the type that it is compared with, where it is the same value in that: a date as
+/// the instant at which it begins. DataFusion would convert the column, which then no source is asked by.
+fn fit(value: &mut Expr, other: &Expr, schema: &DFSchema, params: &Params) -> DfResult<()> {
+    let Expr::Cast(Cast { expr: inner, .. }) = &*value else { return Ok(()) };
+    let Expr::Placeholder(Placeholder { id, .. }) = inner.as_ref() else { return Ok(()) };
+    let Ok(to) = other.get_type(schema) else { return Ok(()) };
+    if find(id, params)?.1.dtype.is_none() {
+        return Ok(());
+    }
+    let from = literal(id, None, params)?;
+    let is_number = |dtype: &DataType| dtype.is_integer() || dtype.is_decimal();
+    let alike = match (&from.data_type(), &to) {
+        (DataType::Date32, DataType::Timestamp(..)) => true,
+        (DataType::Timestamp(_, from), DataType::Timestamp(_, to)) => from.is_some() == to.is_some(),
+        (from, to) => is_number(from) && is_number(to),
+    };
+    if alike && let Ok(array) = cast_strict(&from.to_array()?, &to, id) {
+        *value = lit(ScalarValue::try_from_array(&array, 0)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -446,6 +485,10 @@ mod tests {
         let declared = params(&[("day", Some(TypeName::Date), "2026-01-01"), ("n", Some(TypeName::Int64), "1")]);
         for (sql, expected) in [
             ("SELECT n FROM t WHERE d = $day + INTERVAL '1 day'", "2"),
+            ("SELECT n FROM t WHERE at < $day + INTERVAL '1 day'", "1"),
+            ("SELECT count(*) FROM t WHERE at >= $day", "2"),
+            ("SELECT n FROM t WHERE at BETWEEN $day AND '2026-01-01 23:00:00'", "1"),
+            ("SELECT n FROM t WHERE amount > $n AND n IN ($n, 9)", "1"),
             ("SELECT $day AS day, arrow_typeof($day) AS t", "2026-01-01Date32"),
             ("SELECT n FROM t WHERE at >= date_trunc('month', $day) ORDER BY n LIMIT $n", "1"),
             ("SELECT extract(year FROM $day) AS y", "2026"),

@@ -696,7 +696,7 @@ fn what_is_no_pipeline_at_all() {
     assert_eq!(faults(""), "<yaml>:1:1: the file is empty … `dxt init` writes a project to begin with");
     assert_eq!(
         faults("[1]"),
-        "<yaml>:1:1: a pipeline must be a map, not a list … known keys: version, name, description, connections, source, target, buffer, extract, load, retries, retry_wait, streams"
+        "<yaml>:1:1: a pipeline must be a map, not a list … known keys: version, name, description, connections, vars, source, target, buffer, extract, load, retries, retry_wait, streams"
     );
     assert_eq!(
         faults("name: p\nstreams: []"),

@@ -65,8 +65,8 @@ fn the_watermark_of_a_querys_column_reaches_the_server() {
         assert_eq!(system.project.run(&yaml).exits(0).counts("s"), [9, 9, 0, 0], "{sql}");
         events(&system, 11, 13);
         let plan = system.project.dxt(&["explain", "p.yaml"]).exits(0).out;
-        let scan = plan.lines().find(|line| line.contains("RemoteScan") || line.contains("FROM \"t")).unwrap_or(&plan);
-        assert!(scan.contains(condition) && scan.contains("2026-01-01 "), "{sql}: {plan}");
+        let asks = |line: &str| line.contains("SELECT") && line.contains(condition) && line.contains("2026-01-01 ");
+        assert!(plan.lines().any(asks), "{sql}: {plan}");
         let begin = format!("mark {table} {i}");
         mark(&begin);
         assert_eq!(system.project.run(&yaml).exits(0).counts("s"), counts, "{sql} {extract} {load}");
@@ -183,6 +183,6 @@ fn a_query_is_tried_again_and_loaded_from_its_buffer() {
     psql(&format!("DROP TABLE {table}"));
     // The source is not asked again.
     system.project.dxt(&["load", "p.yaml", "--quiet"]).exits(0);
-    assert_eq!(sqlite3(&system.project.path("t.db"), "SELECT count(*), sum(amount) FROM t"), "4|11");
+    assert_eq!(sqlite3(&system.project.path("t.db"), "SELECT count(*), sum(amount) FROM t"), "4|11.0");
     system.project.dxt(&["load", "p.yaml", "--quiet"]).exits(1);
 }

@@ -7,7 +7,7 @@ use dxt::config;
 use dxt::connector::Registry;
 use dxt::model::{Pipeline, SourceKind, Stream};
 
-use crate::support::{Kind, Project, Ran, System, env, people, psql, sqlite3};
+use crate::support::{Kind, Project, Ran, Running, System, env, people, psql, sqlite3, wait_for};
 
 const PROJECT: &str = "connections:\n  files: {type: file, path: .}\n  db: sqlite:///t.db\ntarget: {connection: db}\n";
 
@@ -134,7 +134,7 @@ fn a_connection_lets_the_system_run_the_select_as_it_stands() {
     let system = System::new(Kind::Postgres);
     let table = system.sql_name("t");
     psql(&format!("CREATE TABLE {table} AS SELECT i AS id, 'x;' || i AS s FROM generate_series(1, 5) i"));
-    let select = format!("SELECT id, $$it's ;$$ AS q, s FROM {table} WHERE s ~ '^x;[12]$' /* {table} ; */");
+    let select = format!("SELECT id, $$it's ;$$ AS q, s /* {table} ; */ FROM {table} WHERE s ~ '^x;[12]$'");
     let connections = format!("connections: {{pg: {}, db: 'sqlite:///t.db'}}", system.connection());
     let merged = format!(
         "/* dxt\n{connections}\nconnection: pg\ntarget: {{connection: db, value: a}}\nload: {{mode: replace}}\n*/\n{select};\n"
@@ -251,7 +251,14 @@ fn each_fault_of_a_sql_file_has_its_place_and_a_way_out() {
 fn all_faults_of_a_file_are_listed_at_once() {
     let text = "/* dxt\nnmae: x\nvars: {day: dat}\n*/\n-- dxt: {id: a, target: a, lod: {}}\nSELECT 1 AS n;\n\
                 -- dxt: {id: a, target: b}\nSELECT 1 FROM;\n-- dxt: {id: c}\nSELECT 1;\n";
-    insta::assert_snapshot!(faults(text), @"");
+    insta::assert_snapshot!(faults(text), @r"
+    f.sql:2:1: unknown key nmae … did you mean name?
+    f.sql:3:13: unknown type `dat` … did you mean date?
+    f.sql:5:28: unknown key lod … did you mean load?
+    f.sql:7:14: duplicate stream id a … rename this stream or the first one (line 5)
+    f.sql:8:14: stream a: the query cannot be read: Expected: identifier, found: EOF … the SQL is DataFusion's dialect, much like PostgreSQL's
+    f.sql:9:1: stream c: target is missing … add `target: orders_copy`
+    ");
 }
 
 #[test]
@@ -359,18 +366,18 @@ fn a_folder_is_run_as_the_pipelines_in_it_in_the_order_of_their_paths() {
 fn the_result_of_one_file_is_as_it_was() {
     let project = project();
     project.write("one/a.sql", &transfer("a", "SELECT 1 AS n"));
-    let one: serde_json::Value =
-        serde_json::from_str(&project.dxt(&["run", "one/a.sql", "--format", "json", "--quiet"]).exits(0).out).unwrap();
-    assert_eq!(
-        one.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["pipeline", "run_id", "seconds", "started_at", "streams"]
-    );
-    let folder: serde_json::Value =
-        serde_json::from_str(&project.dxt(&["run", "one", "--format", "json", "--quiet"]).exits(0).out).unwrap();
-    assert_eq!(folder.as_object().unwrap().keys().collect::<Vec<_>>(), ["pipelines", "seconds"]);
-    let list: serde_json::Value =
-        serde_json::from_str(&project.dxt(&["list", "one/a.sql", "--format", "json"]).exits(0).out).unwrap();
-    assert!(list[0].get("pipeline").is_none(), "{list}");
+    let keys = |args: &[&str]| {
+        let out = project.dxt(&[args, &["--format", "json", "--quiet"]].concat()).exits(0).out;
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let map = value.as_object().or(value[0].as_object()).expect("a map").clone();
+        let mut keys: Vec<String> = map.keys().cloned().collect();
+        keys.sort();
+        keys.join(" ")
+    };
+    assert_eq!(keys(&["run", "one/a.sql"]), "pipeline run_id seconds started_at streams");
+    assert_eq!(keys(&["run", "one"]), "pipelines seconds");
+    assert_eq!(keys(&["list", "one/a.sql"]), "description extract id load source tags target");
+    assert_eq!(keys(&["list", "one"]), "description extract file id load pipeline source tags target");
 }
 
 #[test]
@@ -429,6 +436,27 @@ fn one_that_fails_stops_the_others_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_signal_ends_all_pipelines_of_a_folder() {
+    let project = project();
+    let head = format!("connections: {{pg: '{}'}}\nextract: {{batch_size: 10}}\n", env("DXT_TEST_PG_URL"));
+    let slow =
+        "SELECT i AS id, repeat('x', 1000) AS name, pg_sleep(0.005)::text AS z FROM generate_series(1, 100000) i";
+    project.write("t/a.sql", &transfer("a", "SELECT 1 AS n"));
+    project.write(
+        "t/b.sql",
+        &format!("/* dxt\n{head}*/\n-- dxt: {{id: b, target: b, connection: pg, mode: replace}}\n{slow}"),
+    );
+    project.write("t/c.sql", &transfer("c", "SELECT 1 AS n"));
+    let running = Running::start(&project, &["run", "t", "--format", "json", "--quiet"]);
+    let buffer = project.path("t/.dxt/buffer/b");
+    wait_for("a part of the buffer", || buffer.exists());
+    running.signal("INT");
+    let ran = running.ends_within(std::time::Duration::from_secs(12)).exits(130);
+    assert_eq!(status(&results(&ran)), ["a.a succeeded", "b.b interrupted", "c.c skipped"]);
+    assert_eq!(rows(&project, "SELECT group_concat(name) FROM sqlite_master WHERE name IN ('a', 'b', 'c')"), "a");
+}
+
+#[test]
 fn the_folder_of_examples_runs_as_it_stands() {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let project = Project::new();
@@ -450,7 +478,7 @@ fn the_folder_of_examples_runs_as_it_stands() {
     };
     let first = project.dxt(&["run", "transfers", "--format", "json", "--quiet"]).exits(0);
     let second =
-        project.dxt(&["run", "transfers", "--format", "json", "--quiet", "--var", "since=2999-01-01"]).exits(0);
+        project.dxt(&["run", "transfers", "--format", "json", "--quiet", "--var", "since=2200-01-01"]).exits(0);
     let (first, second) = (counts(&first), counts(&second));
     assert_eq!((first["orders"], second["orders"]), (1709, 8), "as in the quickstart");
     assert_eq!((first["best_customers"], second["best_customers"]), (20, 0));

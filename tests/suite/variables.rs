@@ -37,18 +37,19 @@ fn a_variable_reaches_the_server_as_a_typed_condition() {
     };
     let query = |condition: &str| {
         format!(
-            "{{id: s, target: t, load: {{mode: replace}}, source: {{type: query, sql: \"SELECT id FROM pg.{table} WHERE {condition}\"}}}}"
+            "{{id: s, target: t, load: {{mode: replace}}, source: {{type: query, sql: 'SELECT id FROM pg.{table} WHERE {condition}'}}}}"
         )
     };
     let vars = "vars: {d: date, n: {type: int32}, t: timestamp_tz, x: decimal, s: string}\n";
     for (i, (stream, var, expected, ids_of)) in [
         (query("day >= $d"), "d=2026-01-09", "2026-01-09", "8,9"),
+        (query("at >= $d"), "d=2026-01-09", "2026-01-09 00:00:00", "8,9"),
         (query("at > $t"), "t=2026-01-09T00:00:00Z", "2026-01-09 00:00:00", "9"),
         (query("amount = $x"), "x=7.5", "7.5", ""),
         (query("amount = $x"), "x=7", "7", "7"),
         (query("note = $s AND id > 0"), "s=n3", "n3", "3"),
         (query("id IN ($n, 2)"), "n=4", "4", "2,4"),
-        (format!("{{id: s, target: t, load: {{mode: replace}}, source: {{connection: pg, value: '{table}'}}, fields: [id], criteria: {{where: \"day < $d\"}}}}"), "d=2026-01-03", "2026-01-03", "1"),
+        (format!("{{id: s, target: t, load: {{mode: replace}}, source: {{connection: pg, value: '{table}'}}, fields: [id], criteria: {{where: 'day < $d'}}}}"), "d=2026-01-03", "2026-01-03", "1"),
     ]
     .into_iter()
     .enumerate()
@@ -92,7 +93,7 @@ fn a_hostile_value_is_text_for_the_server_too() {
     ));
     let yaml = format!(
         "version: 1\nname: p\nconnections: {{pg: {}, db: 'sqlite:///t.db'}}\nstreams:\n  - {{id: s, target: {{connection: db, value: t}}, \
-         load: {{mode: replace}}, source: {{type: query, sql: \"SELECT id FROM pg.{table} WHERE s = $s\"}}}}\n",
+         load: {{mode: replace}}, source: {{type: query, sql: 'SELECT id FROM pg.{table} WHERE s = $s'}}}}\n",
         system.connection()
     );
     system.project.write("p.yaml", &yaml);
@@ -114,7 +115,7 @@ fn values_that_are_missing_unused_or_wrong_are_errors_with_their_place() {
         "{}",
         ran.err
     );
-    assert!(ran.err.contains("f.sql:7:45: stream f: the variable $day has no value"), "{}", ran.err);
+    assert!(ran.err.contains("f.sql:7:43: stream f: the variable $day has no value"), "{}", ran.err);
     assert!(!project.path("t.db").exists());
     // A name that no pipeline declares may be misspelt, so it is found without values, too.
     assert!(project.dxt(&["validate", "f.sql"]).exits(2).err.contains("$least has no value"));
@@ -203,7 +204,7 @@ fn sql_of_the_source_takes_no_variables_and_says_what_does() {
     system.project.dxt(&["run", "p.yaml", "--var", "n=3", "--quiet"]).exits(0);
     assert_eq!(sqlite3(&system.project.path("t.db"), "SELECT id, t, u FROM t"), "4|x|$n\n5|x|$n");
     let sent = sent_since(&mark);
-    assert!(sent.lines().any(|line| line.contains("COPY") && line.contains("\"id\" > 3")), "{sent}");
+    assert!(sent.contains("AS dxt_source WHERE \"id\" > 3"), "{sent}");
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn a_folders_variables_are_for_all_of_its_pipelines() {
     project.write("t/b.sql", "/* dxt {target: b, vars: {n: {type: string, default: x}}} */ SELECT $n AS n, $m AS m");
     project.write("t/c.sql", "/* dxt target: c */ SELECT 1 AS n");
     let ran = project.dxt(&["run", "t", "--quiet"]).exits(2);
-    assert!(ran.err.contains("t/b.sql:1:77: stream b: the variable $m has no value"), "{}", ran.err);
+    assert!(ran.err.contains("t/b.sql:1:78: stream b: the variable $m has no value"), "{}", ran.err);
     project.dxt(&["run", "t", "--quiet", "--var", "m=m"]).exits(0);
     assert_eq!(sqlite3(&project.path("t.db"), "SELECT a.n, typeof(a.n), b.n, b.m FROM a, b"), "1|integer|x|m");
     project.dxt(&["run", "t", "--quiet", "--var", "m=m", "--var", "n=7"]).exits(0);
