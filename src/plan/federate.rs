@@ -1,6 +1,7 @@
 //! Parts of a plan that one system can run go there as one statement: the last step of a logical plan, after DataFusion's
 //! own rules have brought filters and columns as far down as they go.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,10 +10,16 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, PlanType, ToStringifiedPlan};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
 use crate::connector::sql::federate::{DerivedTable, render, split_filter};
@@ -25,8 +32,41 @@ pub struct FederatedPlanner;
 impl QueryPlanner for FederatedPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = federated(plan.clone(), state.config().batch_size())?;
-        DefaultPhysicalPlanner::default().create_physical_plan(&plan, state).await
+        let planner = DefaultPhysicalPlanner::default();
+        let physical = planner.create_physical_plan(&plan, state).await?;
+        let whole = (state as &dyn Any).downcast_ref::<SessionState>();
+        let Some(whole) = whole.filter(|_| misleads(&physical)) else { return Ok(physical) };
+        let mut state = whole.clone();
+        let optimizer = &mut state.config_mut().options_mut().optimizer;
+        optimizer.enable_join_dynamic_filter_pushdown = false;
+        optimizer.enable_topk_dynamic_filter_pushdown = false;
+        optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        planner.create_physical_plan(&plan, &state).await
     }
+}
+
+/// Whether what a node learns while it runs could reach another column than the one it is about. DataFusion hands such filters
+/// down by the columns' names: where two columns of one name meet below, it takes the first.
+fn misleads(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let names = |expr: &Arc<dyn PhysicalExpr>| collect_columns(expr).into_iter().map(|c| c.name().to_string());
+    let (learns, below): (Vec<String>, _) = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        (join.on().iter().flat_map(|(_, key)| names(key)).collect(), Some(join.right()))
+    } else if let Some(sort) = plan.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_some()) {
+        (sort.expr().iter().flat_map(|item| names(&item.expr)).collect(), Some(sort.input()))
+    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let args = aggregate.aggr_expr().iter().flat_map(|call| call.expressions());
+        (args.flat_map(|arg| names(&arg).collect::<Vec<_>>()).collect(), Some(aggregate.input()))
+    } else {
+        (Vec::new(), None)
+    };
+    below.is_some_and(|below| learns.iter().any(|name| is_twice(below, name)))
+        || plan.children().into_iter().any(misleads)
+}
+
+/// Whether a node within the plan has two columns of a name.
+fn is_twice(plan: &Arc<dyn ExecutionPlan>, name: &str) -> bool {
+    plan.schema().fields().iter().filter(|field| field.name() == name).count() > 1
+        || plan.children().into_iter().any(|child| is_twice(child, name))
 }
 
 /// The optimized plan with the parts that run elsewhere as tables.

@@ -35,6 +35,9 @@ struct Compared {
     different: Vec<String>,
 }
 
+/// What PostgreSQL says of a sum that DataFusion wraps around: an error in the place of a wrong number is welcome.
+const OVERFLOW: &str = "out of range (SQLSTATE 22003)";
+
 /// The connection whose answers are right.
 const FILES: &str = "lake";
 
@@ -59,6 +62,9 @@ impl Tables {
         let mut differences = Vec::new();
         for system in self.spread.others().into_iter().chain(["pg"]) {
             let got = self.ask(system, sql).await;
+            if got.as_ref().is_err_and(|error| expected.is_ok() && error.contains(OVERFLOW)) {
+                continue;
+            }
             let found = difference(&expected, &got, same);
             differences.extend(found.map(|text| format!("{FILES} and {system}: {text}")));
         }
@@ -107,7 +113,7 @@ async fn generated_queries_answer_alike_in_every_system() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_one_system_has_otherwise_is_found() {
     let tables = Tables::make();
-    tables.spread.psql("UPDATE a SET id = -id, k = coalesce(k, 0) + 1, d = d + 0.01, t = t || '!' WHERE id % 9 = 0");
+    tables.spread.psql("UPDATE a SET id = -id, k = CASE WHEN k > 0 THEN k - 1 ELSE coalesce(k, 0) + 1 END, d = d + 0.01, t = t || '!' WHERE id % 9 = 0");
     let Compared { different, .. } = tables.compare_generated(SEED, 30).await;
     tables.engine.close().await;
     assert!(different.len() > 3, "{} differences", different.len());

@@ -13,7 +13,7 @@ fn scans_since(mark: &str) -> Vec<String> {
 fn asked(system: &System, mark: &str, sql: &str) -> (String, Vec<String>) {
     let yaml = format!(
         "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - {{id: s, source: {{connection: files, value: none.csv}}, \
-         target: {{connection: files, value: out.csv}}}}\n",
+         target: {{connection: files, value: out/}}}}\n",
         system.connection()
     );
     system.project.write("q.yaml", &yaml);
@@ -171,6 +171,7 @@ fn a_stream_may_demand_what_runs_at_its_source() {
             system.connection()
         );
         system.project.write("p.yaml", &yaml);
+        let _ = std::fs::remove_file(system.project.path("t.db"));
         system.project.dxt(&["run", "p.yaml", "--format", "json", "--quiet"])
     };
     let table = format!("{{connection: pg, value: {orders}}}");

