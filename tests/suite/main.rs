@@ -24,6 +24,7 @@ mod postgres_parts;
 mod postgres_relay;
 mod postgres_review;
 mod postgres_types;
+mod query;
 mod quickstart;
 mod retries;
 mod secrets;
