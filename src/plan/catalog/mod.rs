@@ -17,8 +17,9 @@ mod information;
 mod names;
 mod walk;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use datafusion::catalog::{
@@ -26,6 +27,7 @@ use datafusion::catalog::{
 };
 use datafusion::common::ResolvedTableReference;
 use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::SessionStateDefaults;
 
 use super::Engine;
 use crate::connector::Addressing;
@@ -109,6 +111,14 @@ impl CatalogProvider for Catalog {
     }
 }
 
+/// Whether a bare name is that of a function which gives a table.
+fn is_function(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        SessionStateDefaults::default_table_functions().iter().map(|function| function.name().to_string()).collect()
+    });
+    NAMES.contains(name)
+}
+
 /// One schema, whose tables are looked up when they are named.
 struct Lazy {
     names: Names,
@@ -144,6 +154,10 @@ impl SchemaProvider for Lazy {
             schema: self.schema.as_str().into(),
             table: name.into(),
         };
+        // The planner asks for `range(…)` as for a table, before it looks among its functions.
+        if self.holds_views() && is_function(name) && !self.names.views.has(name) {
+            return Ok(None);
+        }
         let place = self.names.place(&full)?;
         Ok(Some(self.names.look(&place).await?.provider))
     }

@@ -194,7 +194,7 @@ fn batches(way: Arc<Way>) -> Batches {
     // A table that is named in full is looked up as a query would: a path need not be in any listing.
     if let (Kind::Columns, Some([catalog, schema, table])) = (way.kind, way.wanted.only()) {
         let relation = Listed::new(catalog, schema, table, "table");
-        return stream::once(async move { Ok(column_rows(&relation, &way.columns(&relation).await?)?) }).boxed();
+        return stream::once(async move { column_rows(&relation, &way.columns(&relation).await?) }).boxed();
     }
     let listed = stream::iter(way.origins()).then(move |origin| {
         let way = way.clone();
@@ -283,8 +283,9 @@ impl Way {
         }
         let relations = connector.list().await.map_err(|error| {
             let column = self.kind.name_columns()[usize::from(!with_schemas)];
-            let hint = format!("WHERE {column} <> '{name}' asks the others alone");
-            error.context(format!("listing connection {name}")).or_hint(hint)
+            let others = format!("WHERE {column} <> '{name}' asks the others alone");
+            let hint = error.hint().map_or(others.clone(), |hint| format!("{hint}; {others}"));
+            error.context(format!("listing connection {name}")).with_hint(hint)
         })?;
         let listed = relations.iter().map(|relation| match &relation.dataset {
             Dataset::Relation(found) if with_schemas => {

@@ -49,7 +49,7 @@ impl Change {
         };
         let mut rows = physical.execute()?;
         while let Some(batch) = rows.next().await {
-            batch?;
+            batch.map_err(|error| in_query(error.into()))?;
         }
         Ok(self.watch.progress.observed().counts.unwrap_or_default())
     }
@@ -113,6 +113,15 @@ impl Planner<'_> {
 
 fn column(plan: &LogicalPlan, at: usize) -> Expr {
     Expr::Column(Column::from(plan.schema().qualified_field(at)))
+}
+
+/// A value that does not fit is shaped in the query, as there are no fields.
+fn in_query(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Validation | ErrorKind::TypeMapping => error
+            .with_hint("shape the value in the query, by round(…), CAST or coalesce(…), or alter the target's column"),
+        _ => error,
+    }
 }
 
 /// Streams have fields, statements have columns.
