@@ -1,6 +1,6 @@
 //! A buffer in this process: for small streams and tests. It is gone with the process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -83,6 +83,12 @@ impl Buffer for MemoryBuffer {
     async fn begin(&self, id: &BufferId, header: &Header, progress: &Arc<Progress>) -> Result<Box<dyn Load>> {
         let (store, progress) = (self.store.clone(), progress.clone());
         Ok(Box::new(Writing { store, id: id.clone(), header: header.clone(), progress, batches: Vec::new() }))
+    }
+
+    async fn streams(&self) -> Result<Vec<(String, String)>> {
+        let store = lock(&self.store);
+        let found: BTreeSet<_> = store.committed.keys().map(|id| (id.pipeline.clone(), id.stream.clone())).collect();
+        Ok(found.into_iter().collect())
     }
 
     async fn committed(&self, pipeline: &str, stream: &str) -> Result<Vec<Committed>> {

@@ -177,6 +177,14 @@ pub trait Buffer: Debug + Send + Sync {
     /// Buffer: the place cannot be written.
     async fn begin(&self, id: &BufferId, header: &Header, progress: &Arc<Progress>) -> Result<Box<dyn Load>>;
 
+    /// The pipelines and their streams that have, or have had, buffers here, in order of name. Who cannot tell lists none.
+    ///
+    /// # Errors
+    /// Buffer: the place cannot be listed.
+    async fn streams(&self) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+
     /// The committed buffers of a stream, the newest first.
     ///
     /// # Errors

@@ -63,20 +63,6 @@ impl ParquetBuffer {
         self.files.shown("")
     }
 
-    /// The pipelines and their streams that have, or have had, buffers here, in order of name.
-    ///
-    /// # Errors
-    /// Buffer: the place cannot be listed.
-    pub async fn streams(&self) -> Result<Vec<(String, String)>> {
-        let mut found = Vec::new();
-        for pipeline in names(self.files.list("").await?.folders) {
-            for stream in names(self.files.list(&pipeline).await?.folders) {
-                found.push((pipeline.clone(), stream));
-            }
-        }
-        Ok(found)
-    }
-
     /// Everything that is there of a stream, committed or not, the newest first.
     ///
     /// # Errors
@@ -354,6 +340,16 @@ impl Buffer for ParquetBuffer {
             parts: Vec::new(),
             ended: false,
         }))
+    }
+
+    async fn streams(&self) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for pipeline in names(self.files.list("").await?.folders) {
+            for stream in names(self.files.list(&pipeline).await?.folders) {
+                found.push((pipeline.clone(), stream));
+            }
+        }
+        Ok(found)
     }
 
     async fn committed(&self, pipeline: &str, stream: &str) -> Result<Vec<Committed>> {

@@ -70,14 +70,20 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Show the plans of each stream, the SQL for its source and the statements for its target; changes nothing
     Explain(ExplainArgs),
-    /// Run a SELECT over connections, buffers and files
+    /// Run SQL over connections, buffers and files
     #[command(after_help = "Names in SQL:\n  shop.public.orders        a table of a system with schemas\n  \
         warehouse.orders          a table of a system without (SQLite), or lake.\"a/b.parquet\"\n  \
-        buffer.pipeline.stream    the newest committed buffer of a stream\n  \
-        'data/orders.parquet'     a file by its path or URL\n\n\
+        buffer.pipeline.stream    the newest committed buffer of a stream; buffer.pipeline.\"stream@run_id\" an older one\n  \
+        'data/orders.parquet'     a file, a glob or a folder by its path or URL\n  \
+        information_schema        tables, columns, views, schemata; also SHOW TABLES [FROM shop], DESCRIBE name\n\n\
+        Statements are parted by semicolons and run in order, up to the first that fails. INSERT INTO and COPY … TO change \
+        data and need --write; each is a load like a stream's, all or nothing.\n\n\
         Examples:\n  dxt query \"SELECT count(*) FROM 'orders.parquet'\"\n  \
         dxt query \"SELECT * FROM warehouse.orders LIMIT 5\" shop.yaml --format csv\n  \
-        dxt query \"SELECT * FROM db.customers\" --connection db=sqlite:///shop.db")]
+        dxt query \"SELECT * FROM db.customers\" --connection db=sqlite:///shop.db --output customers.parquet\n  \
+        dxt query -f report.sql shop.yaml --format markdown\n  \
+        echo 'SHOW TABLES' | dxt query --project .\n  \
+        dxt query --write \"INSERT INTO warehouse.orders SELECT * FROM 'new/*.csv'\" shop.yaml")]
     Query(QueryArgs),
     /// Test each connection: reachable, version, what it can do
     Test(TestArgs),
@@ -362,20 +368,35 @@ pub enum ResultFormat {
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// One SELECT in DataFusion's SQL
-    pub sql: String,
+    /// Statements in DataFusion's SQL; `-`, or none in a pipe, reads them from stdin
+    pub sql: Option<String>,
     /// A pipeline whose connections and buffers the SQL may name
     pub pipeline: Option<PathBuf>,
+    /// Read the SQL from a file; relative paths in it start at its folder
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A folder whose dxt_project.yaml has the connections, and whose .dxt/buffer has the buffers
+    #[arg(short, long, value_name = "DIR", conflicts_with = "pipeline")]
+    pub project: Option<PathBuf>,
     /// A connection that the SQL may name, beside those of the pipeline or of dxt_project.yaml here
     #[arg(short, long, value_name = "NAME=URL")]
     pub connection: Vec<String>,
+    /// Let INSERT INTO and COPY … TO change data
+    #[arg(short, long, conflicts_with = "read_only")]
+    pub write: bool,
+    /// Refuse what changes data; the default
+    #[arg(long)]
+    pub read_only: bool,
     #[command(flatten)]
     pub vars: VarArgs,
     #[command(flatten)]
     pub resources: ResourceArgs,
-    /// Form of the rows
-    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
-    pub format: RowFormat,
+    /// Form of the rows; by default as --output is called, else a table
+    #[arg(long, value_enum)]
+    pub format: Option<RowFormat>,
+    /// Write the rows into a file or object, which takes its place when it is whole
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -388,6 +409,12 @@ pub enum RowFormat {
     Json,
     /// One object a line
     Jsonl,
+    /// A table for documents
+    Markdown,
+    /// Compressed by snappy
+    Parquet,
+    /// Arrow IPC: a stream to stdout, a file with --output
+    Arrow,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod init;
 mod interrupt;
 mod list;
 mod logs;
+mod output;
 mod pipelines;
 mod pressure;
 mod print;
@@ -79,7 +80,7 @@ async fn dispatch(cli: Cli) -> Result<u8> {
         Command::List(args) => list::run(&args),
         Command::Validate(args) => validate::run(args, &global).await,
         Command::Explain(args) => explain::run(args).await,
-        Command::Query(args) => query::run(args).await,
+        Command::Query(args) => query::run(args, &global).await,
         Command::Test(args) => test::run(args).await,
         Command::Discover(args) => discover::run(args).await,
         Command::Init(args) => init::run(&args, &global),

@@ -52,6 +52,11 @@ pub trait Connector: Debug + Send + Sync {
     /// Connection: it cannot be reached, or refuses the login.
     async fn test(&self) -> Result<ServerInfo>;
 
+    /// Whether [`Connector::list`] can tell what there is.
+    fn lists(&self) -> bool {
+        true
+    }
+
     /// The relations (or files) that can be read, in order of name. A system that cannot tell lists none.
     async fn list(&self) -> Result<Vec<RelationInfo>> {
         Ok(Vec::new())

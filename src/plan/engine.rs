@@ -8,7 +8,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::catalog;
+use super::catalog::{self, Catalogs};
 use super::federate::FederatedPlanner;
 use super::filter::BoundFilters;
 use super::memory::{self, Resources};
@@ -128,6 +128,7 @@ impl Engine {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
+            .with_catalog_list(Arc::new(Catalogs::new(self)))
             // Before those of DataFusion, which come with its features.
             .with_expr_planners(vec![Arc::new(UuidSql)])
             .with_type_planner(Arc::new(UuidSql))
@@ -136,9 +137,7 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(BoundFilters))
             .with_physical_optimizer_rule(Arc::new(Relays))
             .build();
-        let context = SessionContext::new_with_state(state);
-        catalog::register(&context, self);
-        context
+        SessionContext::new_with_state(state)
     }
 
     pub(super) fn buffer(&self) -> Option<&Arc<dyn Buffer>> {

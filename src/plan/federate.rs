@@ -1,7 +1,6 @@
 //! Parts of a plan that one system can run go there as one statement: the last step of a logical plan, after DataFusion's
 //! own rules have brought filters and columns as far down as they go.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -34,7 +33,7 @@ impl QueryPlanner for FederatedPlanner {
         let plan = federated(plan.clone(), state.config().batch_size())?;
         let planner = DefaultPhysicalPlanner::default();
         let physical = planner.create_physical_plan(&plan, state).await?;
-        let whole = (state as &dyn Any).downcast_ref::<SessionState>();
+        let whole = state.as_any().downcast_ref::<SessionState>();
         let Some(whole) = whole.filter(|_| misleads(&physical)) else { return Ok(physical) };
         let mut state = whole.clone();
         let optimizer = &mut state.config_mut().options_mut().optimizer;

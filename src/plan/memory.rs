@@ -21,8 +21,10 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
+use futures::StreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::transient::{causes, is_disk_full};
@@ -132,6 +134,17 @@ impl Planned {
     pub fn execute(self) -> DfResult<SendableRecordBatchStream> {
         execute_stream(self.plan, self.task)
     }
+
+    /// Runs it for its rows; a full disk is an error that names the folder.
+    ///
+    /// # Errors
+    /// DataFusion's, of beginning.
+    pub fn rows(self) -> DfResult<SendableRecordBatchStream> {
+        let runtime = self.task.runtime_env();
+        let rows = self.execute()?;
+        let (schema, named) = (rows.schema(), rows.map(move |batch| batch.map_err(|e| named_disk(e, &runtime))));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
+    }
 }
 
 /// The physical plan of a logical one. Batches have so many rows that wide ones do not weigh more than others. A join whose
@@ -143,11 +156,17 @@ pub async fn physical_plan(context: &SessionContext, plan: &LogicalPlan) -> DfRe
         // A plain transfer: its batches are those of its source, and it joins nothing.
         return Ok(Planned { plan: physical, task: context.task_ctx() });
     }
+    // What an EXPLAIN shows is the plan as it would run.
+    let shown = match plan {
+        LogicalPlan::Explain(explain) => state.create_physical_plan(&explain.plan).await.ok(),
+        _ => None,
+    };
+    let judged = shown.as_ref().unwrap_or(&physical);
     let pool = pool_of(&context.runtime_env());
-    let hashes = hashes_more_than(pool / 4, &physical);
+    let hashes = hashes_more_than(pool / 4, judged);
     let bytes = (pool / BATCH_SHARE / state.config().target_partitions()).clamp(64 << 10, BATCH_BYTES);
     let options = state.config_mut().options_mut();
-    let rows = (bytes / widest(&physical).max(1)).clamp(1, options.execution.batch_size.get());
+    let rows = (bytes / widest(judged).max(1)).clamp(1, options.execution.batch_size.get());
     if !hashes && rows == options.execution.batch_size.get() {
         return Ok(Planned { plan: physical, task: Arc::new(TaskContext::from(&state)) });
     }

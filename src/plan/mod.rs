@@ -4,9 +4,10 @@
 //! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark, params)
 //!                    └▶ INSERT INTO buffer …, INSERT INTO target …                    (stream, sink)
 //! SQL ─── catalog ─▶ connections, buffers and files by name                           (engine, catalog)
+//!         statement ─▶ rows, or one load                                              (statement)
 //! ```
 
-mod catalog;
+pub(crate) mod catalog;
 pub mod checksum;
 mod engine;
 mod errors;
@@ -24,6 +25,7 @@ mod pushdown;
 mod relay;
 mod rewrite;
 pub mod sink;
+pub mod statement;
 pub mod stream;
 pub mod strict;
 mod summed;
@@ -34,7 +36,7 @@ pub mod watermark;
 pub use engine::Engine;
 pub use explain::{Explained, PlanForm, explain};
 pub use memory::Resources;
-pub(crate) use memory::{named_disk, physical_plan};
+pub(crate) use memory::physical_plan;
 pub use once::once;
 
 use chrono::{DateTime, Utc};

@@ -292,18 +292,32 @@ pub(crate) async fn plan(
 ) -> Result<LogicalPlan> {
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect)?;
+    plan_statement(context, state.sql_to_statement(sql, &dialect)?, params, at).await
+}
+
+/// The same for a statement that is parsed.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn plan_statement(
+    context: &SessionContext,
+    statement: Statement,
+    params: &Params,
+    at: Option<&Position>,
+) -> Result<LogicalPlan> {
+    let state = context.state();
+    let names = named(&statement.to_string());
     let statement = typed(statement, &|name| sql_type(name, params));
     let planned = match state.statement_to_plan(statement.clone()).await {
         // A function may take no value of an unknown type: then it is told that of text.
-        Err(_) if named(sql).iter().any(|found| params.get(&found.name).is_some_and(|p| p.dtype.is_none())) => {
+        Err(_) if names.iter().any(|found| params.get(&found.name).is_some_and(|p| p.dtype.is_none())) => {
             let text = |name: &str| params.get(name).is_some_and(|p| p.dtype.is_none()).then_some(TEXT);
             state.statement_to_plan(typed(statement, &text)).await
         }
         planned => planned,
     };
     let plan = planned.map_err(|error| placed(error, at))?;
-    if named(sql).is_empty() { Ok(plan) } else { Ok(in_plan(plan, params)?) }
+    if names.is_empty() { Ok(plan) } else { Ok(in_plan(plan, params)?) }
 }
 
 const TEXT: ast::DataType = ast::DataType::Varchar(None);

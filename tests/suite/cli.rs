@@ -134,15 +134,15 @@ fn a_query_reads_files_connections_and_values_in_each_format() {
     let other =
         project.dxt(&["query", "SELECT count(*) AS n FROM w.c", "--connection", "w=sqlite:///t.db", "--format", "csv"]);
     assert_eq!(other.exits(0).out, "n\n1\n");
-    for wrong in [
-        "SELECT nope FROM db.a",
-        "DROP TABLE db.a",
-        "INSERT INTO db.a SELECT 1, 'x', 2",
-        "SELEC 1",
-        "SELECT * FROM db.none",
-        "SELECT * FROM none",
+    for (wrong, code) in [
+        ("SELECT nope FROM db.a", 1),
+        ("DROP TABLE db.a", 2),
+        ("INSERT INTO db.a SELECT 1, 'x', 2", 2),
+        ("SELEC 1", 1),
+        ("SELECT * FROM db.none", 1),
+        ("SELECT * FROM none", 1),
     ] {
-        let ran = project.dxt(&["query", wrong, "p.yaml"]).exits(1);
+        let ran = project.dxt(&["query", wrong, "p.yaml"]).exits(code);
         assert!(ran.err.contains("error: "), "{wrong}: {}", ran.err);
     }
     assert_eq!(query("SELECT count(*) AS n FROM db.a", "csv"), "n\n1\n");

@@ -27,6 +27,7 @@ mod postgres_relay;
 mod postgres_review;
 mod postgres_types;
 mod pushdown;
+mod query;
 mod query_streams;
 mod quickstart;
 mod retries;

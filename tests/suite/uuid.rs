@@ -108,7 +108,7 @@ with ipc.new_file(root + "/x.arrow", both.schema) as w: w.write_table(both)
             "--format",
             "csv",
         ]);
-        assert_eq!(ran.exits(0).out, format!("u,b,t\n{B},{},Binary\n", B.replace('-', "")), "{file}");
+        assert_eq!(ran.exits(0).out, format!("u,b,t\n{B},\\x{},Binary\n", B.replace('-', "")), "{file}");
     }
 }
 

@@ -90,14 +90,19 @@ impl Encoder {
     }
 }
 
-enum Packer {
+/// Compresses text as a whole.
+pub enum Packer {
     None,
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
 
 impl Packer {
-    fn new(codec: Codec) -> Result<Self> {
+    /// A packer by this codec.
+    ///
+    /// # Errors
+    /// Loader: it cannot begin.
+    pub fn new(codec: Codec) -> Result<Self> {
         Ok(match codec {
             Codec::None => Self::None,
             Codec::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
@@ -109,7 +114,11 @@ impl Packer {
         })
     }
 
-    fn pack(&mut self, text: Vec<u8>) -> Result<Vec<u8>> {
+    /// Takes text, and gives the bytes that are ready.
+    ///
+    /// # Errors
+    /// Loader: it cannot be compressed.
+    pub fn pack(&mut self, text: Vec<u8>) -> Result<Vec<u8>> {
         let packed = match self {
             Self::None => return Ok(text),
             Self::Gzip(encoder) => encoder.write_all(&text).map(|()| std::mem::take(encoder.get_mut())),
@@ -118,7 +127,11 @@ impl Packer {
         packed.during(ErrorKind::Loader, || "compressing".into())
     }
 
-    fn finish(self) -> Result<Vec<u8>> {
+    /// The last bytes.
+    ///
+    /// # Errors
+    /// Loader: it cannot be compressed.
+    pub fn finish(self) -> Result<Vec<u8>> {
         let packed = match self {
             Self::None => Ok(Vec::new()),
             Self::Gzip(encoder) => encoder.finish(),

@@ -6,14 +6,15 @@
 mod calendar;
 mod columns;
 mod csv;
-mod encode;
+pub(crate) mod destination;
+pub(crate) mod encode;
 mod exec;
 mod folder;
-mod format;
+pub(crate) mod format;
 mod http;
 mod input;
 mod ipc;
-mod json;
+pub(crate) mod json;
 mod labelled;
 mod listing;
 mod load;
@@ -49,6 +50,8 @@ use sink::FileLoader;
 use source::{FileTable, Look};
 use store::{Store, StoreKind};
 use types::{FileTypes, KIND};
+
+pub(crate) use types::stored;
 
 /// What file connections can do. A web server only reads, which its loader says.
 const CAPABILITIES: Capabilities = Capabilities {
@@ -165,8 +168,12 @@ impl Connector for FileConnector {
         Ok(ServerInfo { version: version.into(), location: root.shown() })
     }
 
+    fn lists(&self) -> bool {
+        self.place.store.kind != StoreKind::Http
+    }
+
     async fn list(&self) -> Result<Vec<RelationInfo>> {
-        if self.place.store.kind == StoreKind::Http {
+        if !self.lists() {
             return Err(self.cannot_list());
         }
         let root = self.root();

@@ -43,6 +43,22 @@ fn refused(message: impl Into<String>, hint: impl Into<String>) -> Error {
     Error::new(ErrorKind::Loader, message).with_hint(hint)
 }
 
+/// Checks that a local file may be put in the place of what is there: another file, or nothing. `folder` is the way out
+/// where it is a folder.
+///
+/// # Errors
+/// Loader: it is a folder, or a device or pipe, whose place a file would take.
+pub(super) fn check_replaceable(path: &Path, folder: &str) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(refused(format!("{} is a folder", path.display()), folder)),
+        Ok(there) if !there.is_file() => Err(refused(
+            format!("{} is no file, and one would take its place", path.display()),
+            "name a file; `dxt query` writes to stdout without --output, which a shell sends anywhere",
+        )),
+        _ => Ok(()),
+    }
+}
+
 impl FileLoader {
     /// Looks at a target. `whole` says that it is the connection's own folder, or holds it.
     ///
@@ -80,11 +96,8 @@ impl FileLoader {
                     )
                 })?;
                 let path = loader.location.store.fs_path(&loader.location.key);
-                if loader.location.store.is_local() && path.is_dir() {
-                    return Err(refused(
-                        format!("{} is a folder", path.display()),
-                        "end the path with `/` to write a part",
-                    ));
+                if loader.location.store.is_local() {
+                    check_replaceable(&path, "end the path with `/` to write a part")?;
                 }
             }
             _ => {
