@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::federate::federated;
 use super::sink::Watch;
-use super::{Engine, RunInfo, named_disk, once, params, physical_plan, stream, watermark};
+use super::{Engine, RunInfo, once, params, physical_plan, stream, watermark};
 use crate::buffer::{BufferId, BufferStaging, Header};
 use crate::connector::sql::RemoteScanExec;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{BufferFormat, Pipeline, Stream, Verify};
 
 /// How plans are written.
@@ -234,17 +234,16 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, sql: &mut Vec<Sent>) {
 async fn analyzed(context: &SessionContext, select: &LogicalPlan) -> Result<(Analyzed, Arc<dyn ExecutionPlan>)> {
     let planned = physical_plan(context, select).await?;
     let started = std::time::Instant::now();
-    let runtime = context.runtime_env();
-    let full = |e| Error::from(named_disk(e, &runtime));
-    let mut stream = execute_stream(planned.plan.clone(), planned.task).map_err(full)?;
+    let plan = planned.plan.clone();
+    let mut stream = planned.rows()?;
     let mut rows = 0;
-    while let Some(batch) = stream.try_next().await.map_err(full)? {
+    while let Some(batch) = stream.try_next().await? {
         rows += batch.num_rows();
     }
     drop(stream);
     let mut fetched = Vec::new();
-    fetches(&planned.plan, None, &mut fetched);
-    Ok((Analyzed { fetched, rows, seconds: started.elapsed().as_secs_f64() }, planned.plan))
+    fetches(&plan, None, &mut fetched);
+    Ok((Analyzed { fetched, rows, seconds: started.elapsed().as_secs_f64() }, plan))
 }
 
 /// The rows of each scan. `label`: what a node above says that it is.

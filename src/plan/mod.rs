@@ -59,11 +59,12 @@ pub struct RunInfo {
 impl RunInfo {
     /// A run of a pipeline that begins now.
     pub fn new(pipeline: &Pipeline) -> Self {
-        Self {
-            run_id: uuid::Uuid::now_v7().to_string(),
-            pipeline: pipeline.name.clone(),
-            started_at: Utc::now(),
-            params: pipeline.params.clone(),
-        }
+        Self { params: pipeline.params.clone(), ..Self::named(pipeline.name.clone()) }
+    }
+
+    /// A run of what is no pipeline, such as one statement, that begins now.
+    pub fn named(name: impl Into<String>) -> Self {
+        let run_id = uuid::Uuid::now_v7().to_string();
+        Self { run_id, pipeline: name.into(), started_at: Utc::now(), params: Params::new() }
     }
 }

@@ -103,7 +103,7 @@ impl Planner<'_> {
         let named: Vec<Expr> = columns.iter().enumerate().map(|(at, name)| column(&select, at).alias(name)).collect();
         let input = LogicalPlanBuilder::from(select).project(named)?.build()?;
         let mut load: LoadPlan =
-            stream::load(&stream(&way), loader, &schema, None, &RunInfo::new(PIPELINE)).map_err(in_statement)?;
+            stream::load(&stream(&way), loader, &schema, None, &RunInfo::named(PIPELINE)).map_err(in_statement)?;
         load.spec.expect_empty = way.expect_empty;
         stream::guard_itself(&input, &load)?;
         let watch = Watch { cancel: self.cancel.clone(), ..Watch::default() };
@@ -168,5 +168,6 @@ fn stream(way: &Way) -> Stream {
         },
         retry: RetryConfig::default(),
         position: None,
+        sql_position: None,
     }
 }
