@@ -33,23 +33,40 @@ use crate::plan::{Engine, named_disk, physical_plan, stream};
 pub struct Named {
     pub connections: Vec<ConnectionConfig>,
     pub buffer: Option<Arc<dyn Buffer>>,
+    /// What `buffer` was opened by.
+    pub buffer_config: BufferConfig,
 }
 
 /// The connections of a command: those of a pipeline (or of the project file here), and those given by `NAME=URL`.
 pub fn named(registry: &Registry, pipeline: Option<&Path>, given: &[String]) -> Result<Named> {
+    named_in(registry, None, pipeline, given)
+}
+
+/// The same with the project of another folder, where its buffers are, too.
+pub fn named_in(
+    registry: &Registry,
+    project: Option<&Path>,
+    pipeline: Option<&Path>,
+    given: &[String],
+) -> Result<Named> {
     let here = std::env::current_dir()
         .map_err(|e| Error::new(ErrorKind::Configuration, "the current folder cannot be read").with_source(e))?;
-    let (mut connections, buffer) = match pipeline {
+    let (mut connections, buffer_config) = match pipeline {
         Some(path) => {
             let pipeline = load(path, registry)?;
-            let buffer = buffer::open(&pipeline.buffer, &pipeline.connections)?;
-            (pipeline.connections, buffer)
+            (pipeline.connections, pipeline.buffer)
         }
         None => {
-            let found = config::load_connections(&here, registry, &config::ProcessEnv)?;
-            (found, buffer::open(&BufferConfig::default(), &[])?)
+            let folder = project.map_or(here.clone(), |folder| here.join(folder));
+            let found = config::load_connections(&folder, registry, &config::ProcessEnv)?;
+            let mut buffer = BufferConfig::default();
+            if project.is_some() {
+                buffer.location = folder.join(buffer.location);
+            }
+            (found, buffer)
         }
     };
+    let buffer = buffer::open(&buffer_config, &connections)?;
     for text in given {
         let Some((name, url)) = text.split_once('=').filter(|(n, u)| !n.is_empty() && u.contains(':')) else {
             return Err(Error::new(ErrorKind::Configuration, "--connection takes NAME=URL")
@@ -60,7 +77,7 @@ pub fn named(registry: &Registry, pipeline: Option<&Path>, given: &[String]) -> 
         connections.retain(|c| c.name != name);
         connections.push(config);
     }
-    Ok(Named { connections, buffer })
+    Ok(Named { connections, buffer, buffer_config })
 }
 
 /// How long the systems may take to end an interrupted query. A reader of stdout that stands still may hold it up, too.
@@ -68,7 +85,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 pub async fn run(args: QueryArgs) -> Result<u8> {
     let registry = Registry::builtin();
-    let Named { connections, buffer } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
+    let Named { connections, buffer, .. } = named(&registry, args.pipeline.as_deref(), &args.connection)?;
     let here = std::env::current_dir().unwrap_or_default();
     let engine = Engine::new(&registry, &connections, buffer, here)?;
     let engine = Arc::new(engine.with_resources(&args.resources.resources())?);
@@ -137,7 +154,7 @@ async fn rows(engine: &Arc<Engine>, args: &QueryArgs) -> Result<()> {
 }
 
 /// The rows with each uuid as its text: Arrow's own writers know it as bytes.
-fn in_words(rows: SendableRecordBatchStream, runtime: Arc<RuntimeEnv>) -> SendableRecordBatchStream {
+pub fn in_words(rows: SendableRecordBatchStream, runtime: Arc<RuntimeEnv>) -> SendableRecordBatchStream {
     let raw = rows.schema();
     let fields = raw.fields().iter().map(|field| {
         let data_type = readable_type(field.data_type());
@@ -156,7 +173,7 @@ fn in_words(rows: SendableRecordBatchStream, runtime: Arc<RuntimeEnv>) -> Sendab
 }
 
 /// The batch with each nested column as JSON text.
-fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
+pub fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
         let column = match field.data_type().is_nested() {
@@ -171,7 +188,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 /// An object of JSON has each name once: readers keep one of two values.
-fn unique_names(schema: &Schema) -> Result<()> {
+pub fn unique_names(schema: &Schema) -> Result<()> {
     let mut seen = HashSet::new();
     match schema.fields().iter().find(|f| !seen.insert(f.name())) {
         None => Ok(()),

@@ -28,6 +28,7 @@ mod quickstart;
 mod retries;
 mod secrets;
 mod semantics;
+mod shell;
 mod sqlite;
 mod support;
 mod uuid;

@@ -6,14 +6,16 @@ pub mod crash;
 mod data;
 mod peak;
 mod proxy;
+mod pty;
 mod running;
 mod systems;
 mod web;
 
 pub use clients::{psql, psql_at, python, sqlite3};
 pub use data::{people, write_parquet};
-pub use peak::{Measured, measured};
+pub use peak::{Measured, measured, measured_script};
 pub use proxy::{Fault, port, proxy};
+pub use pty::Typist;
 pub use running::{Running, wait_for};
 pub use systems::{Kind, System};
 pub use web::{Harm, web};
