@@ -107,9 +107,7 @@ fn token(text: &str, first: char) -> (Kind, usize, bool) {
             Some(tag) => ended(Kind::Text, text[tag.len()..].find(tag).map(|at| at + 2 * tag.len())),
             None => plain(Kind::Symbol, 1),
         },
-        c if c.is_ascii_digit() => {
-            plain(Kind::Number, run(text, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')))
-        }
+        c if c.is_ascii_digit() => plain(Kind::Number, number(text)),
         c if c.is_alphabetic() || matches!(c, '_' | '#' | '@') => plain(Kind::Word, run(text, in_word)),
         c => plain(Kind::Symbol, c.len_utf8()),
     }
@@ -121,6 +119,17 @@ fn in_word(c: char) -> bool {
 
 fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c| !belongs(c)).unwrap_or(text.len())
+}
+
+/// The length of a number: its digits, and an exponent that has some. Any other letter begins a word.
+fn number(text: &str) -> usize {
+    let digits = run(text, |c| c.is_ascii_digit() || c == '.');
+    let Some(exponent) = text[digits..].strip_prefix(['e', 'E']) else { return digits };
+    let signed = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    match run(signed, |c| c.is_ascii_digit()) {
+        0 => digits,
+        count => text.len() - signed.len() + count,
+    }
 }
 
 /// The byte after a quote that closes; a doubled one stands for itself, and with `escapes` one behind a backslash.
@@ -209,6 +218,7 @@ mod tests {
         // A placeholder, and a name with a dollar sign.
         assert_eq!(kinds("$1 a$b$c")[..2], [(Kind::Symbol, "$"), (Kind::Number, "1")]);
         assert_eq!(kinds("a$b$c"), [(Kind::Word, "a$b$c")]);
+        assert_eq!(kinds("1.5e-3 1E$$"), [(Kind::Number, "1.5e-3"), (Kind::Number, "1"), (Kind::Word, "E$$")]);
     }
 
     #[test]
