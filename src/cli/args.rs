@@ -85,6 +85,12 @@ pub enum Command {
         echo 'SHOW TABLES' | dxt query --project .\n  \
         dxt query --write \"INSERT INTO warehouse.orders SELECT * FROM 'new/*.csv'\" shop.yaml")]
     Query(QueryArgs),
+    /// An interactive shell for SQL over connections, buffers and files; without a terminal, statements from stdin
+    #[command(after_help = "Statements end with a semicolon; \\? lists the commands, \\h says how tables are named.\n\
+        Where stdin or stdout is no terminal, the statements of stdin are run, and their results printed, without a prompt. The first \
+        error ends it with exit code 1.\n\n\
+        Examples:\n  dxt sql shop.yaml\n  dxt sql --connection db=sqlite:///shop.db\n  dxt sql shop.yaml < report.sql")]
+    Sql(SqlArgs),
     /// Test each connection: reachable, version, what it can do
     Test(TestArgs),
     /// Show the tables and fields of a connection, or make a pipeline of them
@@ -397,6 +403,23 @@ pub struct QueryArgs {
     /// Write the rows into a file or object, which takes its place when it is whole
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// A pipeline whose connections and buffers the SQL may name
+    pub pipeline: Option<PathBuf>,
+    /// The folder of a dxt_project.yaml whose connections the SQL may name, in the place of the one here
+    #[arg(long, value_name = "DIR", conflicts_with = "pipeline")]
+    pub project: Option<PathBuf>,
+    /// A connection that the SQL may name, beside those of the pipeline or project
+    #[arg(short, long, value_name = "NAME=URL")]
+    pub connection: Vec<String>,
+    /// Let INSERT INTO and COPY … TO change data
+    #[arg(short, long)]
+    pub write: bool,
+    #[command(flatten)]
+    pub resources: ResourceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -11,8 +11,8 @@ use super::print;
 use crate::error::{ErrorKind, Result, ResultExt};
 
 /// Exit codes as shells give them to a process that a signal ended: 128 and its number.
-const SIGINT: u8 = 130;
-const SIGTERM: u8 = 143;
+pub const SIGINT: u8 = 130;
+pub const SIGTERM: u8 = 143;
 
 /// The signals of this process from now on.
 pub struct Interrupt {

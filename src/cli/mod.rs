@@ -18,6 +18,7 @@ mod print;
 mod progress;
 mod query;
 mod run;
+mod shell;
 mod test;
 mod validate;
 
@@ -81,6 +82,7 @@ async fn dispatch(cli: Cli) -> Result<u8> {
         Command::Validate(args) => validate::run(args, &global).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Query(args) => query::run(args, &global).await,
+        Command::Sql(args) => shell::run(args, &global).await,
         Command::Test(args) => test::run(args).await,
         Command::Discover(args) => discover::run(args).await,
         Command::Init(args) => init::run(&args, &global),

@@ -28,6 +28,8 @@ use crate::plan::{Engine, physical_plan};
 pub struct Named {
     pub connections: Vec<ConnectionConfig>,
     pub buffer: Option<Arc<dyn Buffer>>,
+    /// What `buffer` was opened by.
+    pub buffer_config: BufferConfig,
 }
 
 /// Where the connections of a command are written down.
@@ -51,14 +53,12 @@ pub fn named_from(registry: &Registry, from: From<'_>, given: &[String]) -> Resu
     let here = std::env::current_dir()
         .map_err(|e| Error::new(ErrorKind::Configuration, "the current folder cannot be read").with_source(e))?;
     let project = |folder: &Path, config: BufferConfig| -> Result<_> {
-        let connections = config::load_connections(folder, registry, &config::ProcessEnv)?;
-        Ok((connections, buffer::open(&config, &[])?))
+        Ok((config::load_connections(folder, registry, &config::ProcessEnv)?, config))
     };
-    let (mut connections, buffer) = match from {
+    let (mut connections, buffer_config) = match from {
         From::Pipeline(path) => {
             let pipeline = load(path, registry)?;
-            let buffer = buffer::open(&pipeline.buffer, &pipeline.connections)?;
-            (pipeline.connections, buffer)
+            (pipeline.connections, pipeline.buffer)
         }
         From::Here => project(&here, BufferConfig::default())?,
         From::Project(folder) => {
@@ -72,6 +72,7 @@ pub fn named_from(registry: &Registry, from: From<'_>, given: &[String]) -> Resu
             project(folder, BufferConfig { location, ..config })?
         }
     };
+    let buffer = buffer::open(&buffer_config, &connections)?;
     for text in given {
         let Some((name, url)) = text.split_once('=').filter(|(n, u)| !n.is_empty() && u.contains(':')) else {
             return Err(Error::new(ErrorKind::Configuration, "--connection takes NAME=URL")
@@ -82,7 +83,7 @@ pub fn named_from(registry: &Registry, from: From<'_>, given: &[String]) -> Resu
         connections.retain(|c| c.name != name);
         connections.push(config);
     }
-    Ok(Named { connections, buffer })
+    Ok(Named { connections, buffer, buffer_config })
 }
 
 const PROJECT_FILE: &str = "dxt_project.yaml";
@@ -188,7 +189,7 @@ pub async fn run(args: QueryArgs, global: &Global) -> Result<u8> {
         (None, Some(folder)) => From::Project(folder),
         (None, None) => From::Here,
     };
-    let Named { connections, buffer } = named_from(&registry, from, &args.connection)?;
+    let Named { connections, buffer, .. } = named_from(&registry, from, &args.connection)?;
     let engine = Engine::new(&registry, &connections, buffer, base_dir)?;
     let resources = args.resources.resources();
     let engine = Arc::new(engine.with_resources(&resources)?);

@@ -33,6 +33,7 @@ mod quickstart;
 mod retries;
 mod secrets;
 mod semantics;
+mod shell;
 mod sql_files;
 mod sqlite;
 mod support;

@@ -20,6 +20,7 @@ use crate::connector::file::format::{Codec, Format, by_name};
 use crate::error::{Error, ErrorKind, Result};
 use encoded::{Array, Encoded, Stream};
 use text::{Markdown, Table};
+pub use text::{in_words, worded};
 pub use to::Output;
 
 /// How many rows were written, and whether a reader of stdout took them all.
@@ -89,7 +90,7 @@ pub async fn write_rows(
 }
 
 /// Makes bytes of batches.
-enum Writer {
+pub enum Writer {
     Table(Table),
     Markdown(Markdown),
     Array(Array),
@@ -99,7 +100,10 @@ enum Writer {
 
 impl Writer {
     /// A writer of rows with `schema`. `name` is the file's, which tells how text is compressed; `None` for stdout.
-    fn new(format: RowFormat, schema: &SchemaRef, name: Option<&str>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Schema: two columns have one name, and the format has each once. Type mapping: it has no such type.
+    pub fn new(format: RowFormat, schema: &SchemaRef, name: Option<&str>) -> Result<Self> {
         let named = name.unwrap_or_default();
         let compressed = by_name(named).is_some_and(|n| n.codec != Codec::None);
         if compressed && matches!(format, RowFormat::Table | RowFormat::Markdown) {
@@ -119,7 +123,11 @@ impl Writer {
         })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+    /// The bytes that are complete with these rows.
+    ///
+    /// # Errors
+    /// Type mapping, loader: the format cannot hold a value.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
         match self {
             Self::Table(table) => table.write(batch),
             Self::Markdown(markdown) => markdown.write(batch),
@@ -129,7 +137,11 @@ impl Writer {
         }
     }
 
-    fn finish(self) -> Result<Vec<u8>> {
+    /// The last bytes.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn finish(self) -> Result<Vec<u8>> {
         match self {
             Self::Table(table) => table.finish(),
             Self::Markdown(markdown) => Ok(markdown.finish()),

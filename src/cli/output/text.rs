@@ -18,7 +18,7 @@ fn unprintable(cause: datafusion::arrow::error::ArrowError) -> Error {
 }
 
 /// The schema in which people read rows: a uuid is its text.
-fn in_words(schema: &SchemaRef) -> SchemaRef {
+pub fn in_words(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = readable_type(field.data_type());
         Arc::new(field.as_ref().clone().with_data_type(data_type))
@@ -26,7 +26,11 @@ fn in_words(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn worded(batch: &RecordBatch, words: &SchemaRef) -> Result<RecordBatch> {
+/// The rows in such a schema.
+///
+/// # Errors
+/// Pipeline: a value cannot be printed.
+pub fn worded(batch: &RecordBatch, words: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(words.fields());
     let columns = columns.map(|(column, field)| readable(column, field.name())).collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

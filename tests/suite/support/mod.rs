@@ -6,6 +6,7 @@ pub mod crash;
 mod data;
 mod peak;
 mod proxy;
+mod pty;
 mod running;
 mod spread;
 mod systems;
@@ -13,8 +14,9 @@ mod web;
 
 pub use clients::{psql, psql_at, python, sqlite3};
 pub use data::{people, write_parquet};
-pub use peak::{Measured, measured};
+pub use peak::{Measured, measured, measured_script};
 pub use proxy::{Fault, port, proxy};
+pub use pty::Typist;
 pub use running::{Running, wait_for};
 pub use spread::Spread;
 pub use systems::{Kind, System};

@@ -1,6 +1,8 @@
 //! dxt with the memory that it took at its most.
 
-use std::process::Command;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use super::{Project, Ran, ran};
 
@@ -15,12 +17,24 @@ const WATCH: &str = "import resource,subprocess,sys\nr=subprocess.run(sys.argv[1
 
 /// Runs dxt in the project's folder, and measures it.
 pub fn measured(project: &Project, args: &[&str]) -> Measured {
-    let output = Command::new("python3")
-        .args(["-c", WATCH, env!("CARGO_BIN_EXE_dxt")])
-        .args(args)
-        .current_dir(project.root())
-        .output()
-        .expect("dxt runs");
+    let mut command = watched(project, args);
+    seen(command.output().expect("dxt runs"))
+}
+
+/// The same with a file on stdin, and stdout thrown away.
+pub fn measured_script(project: &Project, args: &[&str], script: &Path) -> Measured {
+    let mut command = watched(project, args);
+    command.stdin(File::open(script).expect("a script")).stdout(Stdio::null()).stderr(Stdio::piped());
+    seen(command.spawn().expect("dxt runs").wait_with_output().expect("dxt ends"))
+}
+
+fn watched(project: &Project, args: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-c", WATCH, env!("CARGO_BIN_EXE_dxt")]).args(args).current_dir(project.root());
+    command
+}
+
+fn seen(output: Output) -> Measured {
     let ran = ran(output);
     let peak: u64 = ran.err.rsplit("peak_kb").next().expect("a peak").trim().parse().expect("a number");
     Measured { ran, peak_mb: peak / 1024 }

@@ -14,7 +14,12 @@ impl Running {
     /// Starts dxt in the project's folder.
     pub fn start(project: &Project, args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dxt"));
-        command.args(args).current_dir(project.root()).stdin(Stdio::null());
+        Self::of(command.args(args).stdin(Stdio::null()), project)
+    }
+
+    /// Starts a command that becomes dxt in the project's folder.
+    pub fn of(command: &mut Command, project: &Project) -> Self {
+        command.current_dir(project.root());
         Self { child: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("dxt runs") }
     }
 
