@@ -1,6 +1,7 @@
 //! DataFusion's errors as dxt's: an error of ours that has passed through a plan comes out as it went in.
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, ErrorKind};
 use crate::transient;
@@ -38,6 +39,13 @@ impl From<DataFusionError> for Error {
                 .iter()
                 .fold(text.as_str(), |t, prefix| t.strip_prefix(prefix).unwrap_or(t))
                 .to_string();
+        let message = match error.find_root() {
+            DataFusionError::SQL(cause, _) => match cause.as_ref() {
+                ParserError::ParserError(text) | ParserError::TokenizerError(text) => text.clone(),
+                ParserError::RecursionLimitExceeded => "the SQL is nested too deeply".into(),
+            },
+            _ => message,
+        };
         let error = Error::new(kind, message).transient(transient::is_transient(&error));
         match hint {
             Some(hint) => error.with_hint(hint),

@@ -190,6 +190,10 @@ impl Stream {
     /// # Errors
     /// Pipeline: Arrow cannot write them.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        // Readers wait for rows, and need no message without any.
+        if batch.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
         let batch = self.columns.fit(batch)?;
         let batch = labelled(&batch, &self.labels).during(ErrorKind::Pipeline, Self::doing)?;
         self.writer.write(&batch).during(ErrorKind::Pipeline, Self::doing)?;

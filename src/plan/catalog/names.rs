@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn names_of_one_two_and_three_parts_stand_for_what_their_connection_is() {
-        let names = names(&[("shop", "postgresql://h/d"), ("db", "sqlite:///t.db"), ("lake", "file:///lake")], None);
+        let names = names(&[("shop", "postgresql://u@h/d"), ("db", "sqlite:///t.db"), ("lake", "file:///lake")], None);
         let place = |name: &str| names.place(&Names::full(name.into()));
         let relation = |connection: &str, parts: &[&str]| Place::Relation {
             connection: connection.into(),
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_nothing_says_what_would() {
-        let names = names(&[("shop", "postgresql://h/d"), ("db", "sqlite:///t.db")], None);
+        let names = names(&[("shop", "postgresql://u@h/d"), ("db", "sqlite:///t.db")], None);
         let hint = |name: &str| {
             let error = names.place(&Names::full(name.into())).unwrap_err();
             format!("{error} {}", error.hint().unwrap_or_default())
