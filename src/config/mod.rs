@@ -28,6 +28,7 @@ mod read;
 mod resolve;
 mod resolve_end;
 mod split;
+mod sql_blocks;
 mod sql_file;
 mod vars;
 

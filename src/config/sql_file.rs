@@ -19,10 +19,9 @@
 //! same ones.
 
 use super::findings::{Findings, Mark};
-use super::infer;
-use super::node::{self, Entry, Node, Scalar, Value};
+use super::node::{Entry, Node, Scalar, Value};
 use super::read::{Fields, shown};
-use super::split::{Kind, Piece, split};
+use super::sql_blocks::{Block, FORM, Statement, gather};
 
 /// Keys of the pipeline's block, where streams have their own.
 const HEADER_KEYS: [&str; 13] = [
@@ -66,27 +65,6 @@ const STREAM_KEYS: [&str; 19] = [
     "type",
 ];
 
-const FORM: &str = "write `/* dxt`, YAML, and `*/` before the SELECT, or YAML in lines that begin with `-- dxt:`";
-
-/// YAML in a comment.
-struct Block {
-    mark: Mark,
-    entries: Vec<Entry>,
-}
-
-impl Block {
-    fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == key)
-    }
-}
-
-/// A SELECT and the blocks before it.
-struct Statement<'a> {
-    sql: &'a str,
-    mark: Mark,
-    blocks: Vec<Block>,
-}
-
 /// The tree of the pipeline that a file is. `None` where it is none; what is wrong is in `findings` either way. `stem` is
 /// the file's name without its extension: the name of the pipeline, and of a stream that is alone.
 pub(super) fn tree(text: &str, file: usize, stem: &str, findings: &mut Findings) -> Option<Node> {
@@ -103,26 +81,30 @@ pub(super) fn tree(text: &str, file: usize, stem: &str, findings: &mut Findings)
     let header = header.unwrap_or(Block { mark: top, entries: Vec::new() });
     let merged = alone && first.blocks.is_empty();
     let mark = header.mark;
-    let (mut pipeline, mut shared) = if merged {
+    let (mut pipeline, shared) = if merged {
         known(&header, &[&PIPELINE_ONLY[..], &STREAM_KEYS[..]].concat(), findings);
         let (of_pipeline, of_stream): (Vec<Entry>, _) =
             header.entries.into_iter().partition(|entry| PIPELINE_ONLY.contains(&entry.key.as_str()));
         first.blocks.push(Block { mark, entries: of_stream });
         (of_pipeline, Vec::new())
     } else {
-        belongs(&header, findings);
+        let header = belonging(header, findings);
         let (tags, entries) = header.entries.into_iter().partition(|entry| entry.key == "tags");
         (entries, tags)
     };
     let source = pipeline.iter().find(|entry| entry.key == "source").map(|entry| entry.value.clone());
     let name = |key: &str, value: &str| entry(key, mark, scalar(value, mark));
-    let streams = statements
+    let streams: Vec<Node> = statements
         .into_iter()
         .filter_map(|statement| {
             let default = alone.then(|| name("id", stem));
-            stream(statement, default, source.as_ref(), &mut shared, findings)
+            stream(statement, default, source.as_ref(), &shared, findings)
         })
         .collect();
+    if streams.is_empty() {
+        // Each of them has been reported.
+        return None;
+    }
     if !pipeline.iter().any(|entry| entry.key == "name") {
         pipeline.push(name("name", stem));
     }
@@ -150,9 +132,9 @@ fn known(block: &Block, keys: &[&'static str], findings: &mut Findings) {
     Fields::open(&node, "a dxt block", keys, findings);
 }
 
-/// Reports what stands in the pipeline's block and belongs to one SELECT.
-fn belongs(header: &Block, findings: &mut Findings) {
-    let (strays, rest): (Vec<&Entry>, Vec<&Entry>) = header.entries.iter().partition(|entry| {
+/// The pipeline's block without what belongs to one SELECT, which is reported.
+fn belonging(header: Block, findings: &mut Findings) -> Block {
+    let (strays, entries): (Vec<Entry>, Vec<Entry>) = header.entries.into_iter().partition(|entry| {
         let key = entry.key.as_str();
         STREAM_KEYS.contains(&key) && !HEADER_KEYS.contains(&key)
     });
@@ -161,8 +143,9 @@ fn belongs(header: &Block, findings: &mut Findings) {
         let hint = "give the SELECT a block of its own, right before it: `-- dxt: {id: …, target: …}`";
         findings.add(stray.key_mark, message, hint);
     }
-    let rest = Block { mark: header.mark, entries: rest.into_iter().cloned().collect() };
-    known(&rest, &HEADER_KEYS, findings);
+    let header = Block { mark: header.mark, entries };
+    known(&header, &HEADER_KEYS, findings);
+    header
 }
 
 /// The tree of a stream. `id` is what it is called where its block does not say; `shared` are the tags of all.
@@ -170,7 +153,7 @@ fn stream(
     statement: Statement<'_>,
     id: Option<Entry>,
     default: Option<&Node>,
-    shared: &mut [Entry],
+    shared: &[Entry],
     findings: &mut Findings,
 ) -> Option<Node> {
     let mut blocks = statement.blocks.into_iter();
@@ -193,7 +176,7 @@ fn stream(
     }
     let mut entries = written_out(entries, findings);
     let source = source(&mut entries, statement.sql, statement.mark, default, findings);
-    entries.extend(source);
+    entries.push(source);
     Some(Node { mark, value: Value::Map(entries) })
 }
 
@@ -267,13 +250,7 @@ fn put(entries: &mut Vec<Entry>, map: &str, new: Entry, written: bool, findings:
 }
 
 /// The source: the SELECT, by dxt, or by the system where a connection or `type: sql` is named.
-fn source(
-    entries: &mut Vec<Entry>,
-    sql: &str,
-    mark: Mark,
-    default: Option<&Node>,
-    findings: &mut Findings,
-) -> Option<Entry> {
+fn source(entries: &mut Vec<Entry>, sql: &str, mark: Mark, default: Option<&Node>, findings: &mut Findings) -> Entry {
     let at = entries.iter().position(|entry| entry.key == "source");
     let (key_mark, mut keys) = match at.map(|at| entries.remove(at)) {
         None => (mark, Vec::new()),
@@ -299,14 +276,16 @@ fn source(
         let by_system = has(&keys, "connection") || default.is_some_and(names_connection);
         keys.push(entry("type", mark, scalar(if by_system { "sql" } else { "query" }, mark)));
     }
-    let kind = keys.iter().find(|entry| entry.key == "type").map(|entry| &entry.value);
-    match kind.map(|node| (&node.value, node)) {
-        Some((Value::Scalar(kind), node)) if matches!(kind.text.as_str(), "relation" | "file") => {
+    let kind = keys.iter().find(|entry| entry.key == "type").map(|entry| (entry.value.describe(), entry.value.mark));
+    match kind {
+        Some((kind, at)) if kind == "`relation`" || kind == "`file`" => {
             let hint = "`type: query` is SQL that dxt runs, and `type: sql` SQL that the system runs as it stands";
-            findings.add(node.mark, format!("a SELECT is no {}", kind.text), hint);
-            return None;
+            findings.add(at, format!("a SELECT is no {}", kind.trim_matches('`')), hint);
+            // Nothing follows from a type that is wrong.
+            keys.retain(|entry| entry.key != "type");
+            keys.push(entry("type", at, scalar("query", at)));
         }
-        Some((Value::Scalar(kind), _)) if kind.text == "query" => {
+        Some((kind, _)) if kind == "`query`" => {
             if let Some(named) = keys.iter().find(|entry| entry.key == "connection" && !entry.value.is_null()) {
                 let hint = "name it in the SELECT (`connection.schema.table`), or write `type: sql` for SQL that it runs as it stands";
                 findings.add(named.key_mark, "a query of dxt has no connection of its own", hint);
@@ -315,7 +294,7 @@ fn source(
         _ => {}
     }
     keys.push(entry("sql", mark, scalar(sql, mark)));
-    Some(entry("source", key_mark, Node { mark: key_mark, value: Value::Map(keys) }))
+    entry("source", key_mark, Node { mark: key_mark, value: Value::Map(keys) })
 }
 
 /// Whether a pipeline's `source` names a connection.
@@ -324,187 +303,6 @@ fn names_connection(node: &Node) -> bool {
         Value::Scalar(_) => !node.is_null(),
         _ => node.entry("connection").is_some_and(|entry| !entry.value.is_null()),
     }
-}
-
-/// The SELECTs of a file with the blocks before them. `None` where there are none, or where they cannot be told apart.
-fn gather<'a>(text: &'a str, file: usize, findings: &mut Findings) -> Option<Vec<Statement<'a>>> {
-    let (pieces, unclosed) = split(text);
-    let mut place = Place { text, file, at: 0, line: 1, column: 1 };
-    if let Some(unclosed) = unclosed {
-        let hint = match unclosed.what.contains("/*") {
-            true => {
-                "add `*/`; a `/*` within it, as in the glob `in/*.csv`, opens another one: write that in lines of `-- dxt:`"
-            }
-            false => "close it; a quote within a text in quotes is written twice",
-        };
-        findings.add(place.mark(unclosed.at), format!("a {} is not closed", unclosed.what), hint);
-        return None;
-    }
-    let mut statements: Vec<Statement<'a>> = Vec::new();
-    // The blocks and the SQL since the last `;`.
-    let (mut blocks, mut sql): (Vec<Block>, Option<(usize, usize, Mark)>) = (Vec::new(), None);
-    let (mut failed, mut index) = (false, 0);
-    while let Some(piece) = pieces.get(index) {
-        index += 1;
-        match piece.kind {
-            Kind::Space => {}
-            Kind::Sql => {
-                let end = piece.at + piece.text.len();
-                match &mut sql {
-                    Some((_, last, _)) => *last = end,
-                    None => sql = Some((piece.at, end, place.mark(piece.at))),
-                }
-            }
-            Kind::LineComment | Kind::BlockComment => {
-                let Some((yaml, used)) = yaml(&pieces[index - 1..], &mut place) else { continue };
-                index += used - 1;
-                let mark = yaml.mark;
-                match (&sql, yaml.parse(findings)) {
-                    (Some(_), _) => {
-                        let hint = "put it before the SELECT that it belongs to; is a `;` missing before it?";
-                        findings.add(mark, "a dxt block within a statement", hint);
-                        failed = true;
-                    }
-                    (None, Some(block)) => blocks.push(block),
-                    (None, None) => failed = true,
-                }
-            }
-            Kind::End => end(text, sql.take(), &mut blocks, &mut statements),
-        }
-    }
-    end(text, sql, &mut blocks, &mut statements);
-    for block in &blocks {
-        findings.add(block.mark, "no SELECT follows this dxt block", "write the SELECT behind it, or remove it");
-    }
-    for statement in statements.iter().filter(|s| !infer::begins_with_query(s.sql) && !s.sql.starts_with('(')) {
-        let word: String = statement.sql.chars().take_while(|c| c.is_alphanumeric() || *c == '_').take(30).collect();
-        let what = if word.is_empty() { "this".to_string() } else { word };
-        let hint =
-            "a file has one SELECT (or WITH … SELECT) for each stream; tables are changed by the streams themselves";
-        findings.add(statement.mark, format!("{what} is no SELECT"), hint);
-        failed = true;
-    }
-    if statements.is_empty() && blocks.is_empty() && !failed {
-        findings.add(Mark { file, line: 1, column: 1 }, "the file has no SELECT", FORM);
-    }
-    (!failed && blocks.is_empty() && !statements.is_empty()).then_some(statements)
-}
-
-/// Ends a statement. Blocks without SQL wait for the next one.
-fn end<'a>(
-    text: &'a str,
-    sql: Option<(usize, usize, Mark)>,
-    blocks: &mut Vec<Block>,
-    statements: &mut Vec<Statement<'a>>,
-) {
-    if let Some((from, to, mark)) = sql {
-        statements.push(Statement { sql: &text[from..to], mark, blocks: std::mem::take(blocks) });
-    }
-}
-
-/// Where offsets of a text are, asked in their order.
-struct Place<'a> {
-    text: &'a str,
-    file: usize,
-    at: usize,
-    line: usize,
-    column: usize,
-}
-
-impl Place<'_> {
-    fn mark(&mut self, at: usize) -> Mark {
-        for c in self.text[self.at..at].chars() {
-            match c {
-                '\n' => (self.line, self.column) = (self.line + 1, 1),
-                _ => self.column += 1,
-            }
-        }
-        self.at = at;
-        Mark { file: self.file, line: self.line, column: self.column }
-    }
-}
-
-/// The YAML of a comment, with its lines as far from the left as in the file.
-struct Yaml {
-    mark: Mark,
-    text: String,
-}
-
-impl Yaml {
-    fn parse(&self, findings: &mut Findings) -> Option<Block> {
-        let Mark { file, line, .. } = self.mark;
-        if self.text.trim().is_empty() {
-            return Some(Block { mark: self.mark, entries: Vec::new() });
-        }
-        let node = node::parse_from(&self.text, file, line - 1, findings)?;
-        match node.value {
-            Value::Map(entries) => Some(Block { mark: self.mark, entries }),
-            _ => {
-                let message = format!("a dxt block must be a map, not {}", node.describe());
-                findings.add(node.mark, message, "write `key: value` on each line");
-                None
-            }
-        }
-    }
-}
-
-/// The YAML of the comment that is first in `pieces`, and how many pieces it takes; `None` where it is another comment.
-fn yaml(pieces: &[Piece<'_>], place: &mut Place<'_>) -> Option<(Yaml, usize)> {
-    let first = pieces.first()?;
-    if first.kind == Kind::BlockComment {
-        let inner = first.text.strip_prefix("/*")?.strip_suffix("*/")?;
-        let yaml = block_yaml(inner)?;
-        let mark = place.mark(first.at);
-        let begin = place.mark(first.at + first.text.len() - "*/".len() - yaml.len());
-        // The lines of the comment before the YAML.
-        let above = "\n".repeat(begin.line - mark.line);
-        let text = format!("{above}{}{yaml}", " ".repeat(begin.column - 1));
-        return Some((Yaml { mark, text }, 1));
-    }
-    let (mut text, mut mark, mut used) = (String::new(), None, 0);
-    while let Some(piece) = pieces.get(used).filter(|piece| piece.kind == Kind::LineComment) {
-        let Some(yaml) = line_yaml(piece.text) else { break };
-        let begin = place.mark(piece.at);
-        mark.get_or_insert(begin);
-        let left = begin.column - 1 + piece.text.chars().count() - yaml.chars().count();
-        text += &format!("{}{yaml}\n", " ".repeat(left));
-        used += 1;
-        // A line right below goes on.
-        match (pieces.get(used), pieces.get(used + 1)) {
-            (Some(space), Some(line))
-                if space.kind == Kind::Space
-                    && space.text.matches('\n').count() == 1
-                    && line.kind == Kind::LineComment
-                    && line_yaml(line.text).is_some() =>
-            {
-                used += 1;
-            }
-            _ => break,
-        }
-    }
-    mark.map(|mark| (Yaml { mark, text }, used))
-}
-
-/// What follows `dxt:` in a line's comment.
-fn line_yaml(comment: &str) -> Option<&str> {
-    comment.strip_prefix("--")?.trim_start().strip_prefix("dxt:")
-}
-
-/// What follows the word `dxt` of a block comment: nothing more on its line, or YAML. Prose that begins with the word is
-/// none.
-fn block_yaml(inner: &str) -> Option<&str> {
-    let rest = inner.trim_start().strip_prefix("dxt")?;
-    let (rest, colon) = rest.strip_prefix(':').map_or((rest, false), |rest| (rest, true));
-    let line = rest.lines().next().unwrap_or_default();
-    if !colon && line.starts_with(|c: char| !c.is_whitespace() && c != '{') {
-        return None;
-    }
-    let line = line.trim();
-    let is_key = || {
-        let word = line.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-        word.len() < line.len() && (word == ":" || word.starts_with(": "))
-    };
-    (colon || line.is_empty() || line.starts_with(['{', '#']) || is_key()).then_some(rest)
 }
 
 #[cfg(test)]
@@ -520,20 +318,6 @@ mod tests {
         match findings.finish() {
             Ok(()) => Ok(node.expect("a tree, where nothing is wrong")),
             Err(error) => Err(error.diagnostics().iter().map(|d| format!("{d}\n")).collect()),
-        }
-    }
-
-    #[test]
-    fn comments_that_only_mention_dxt_are_comments() {
-        for comment in ["dxt runs this nightly", "dxtra: 1", "about dxt", "dxt", " the dxt: block"] {
-            assert_eq!(line_yaml(&format!("-- {comment}")), None, "{comment}");
-        }
-        for comment in [" dxt runs this nightly ", " dxtra\na: 1 ", " a dxt\n", " dxt note of 9:30 "] {
-            assert_eq!(block_yaml(comment), None, "{comment}");
-        }
-        for comment in [" dxt\na: 1\n", "dxt {a: 1}", " dxt a: 1 ", "dxt: a: 1", "dxt:\n", "\n  dxt\n  a: 1\n", " dxt "]
-        {
-            assert!(block_yaml(comment).is_some(), "{comment}");
         }
     }
 

@@ -45,7 +45,7 @@ fn a_variable_reaches_the_server_as_a_typed_condition() {
         (query("day >= $d"), "d=2026-01-09", "2026-01-09", "8,9"),
         (query("at >= $d"), "d=2026-01-09", "2026-01-09 00:00:00", "8,9"),
         (query("at > $t"), "t=2026-01-09T00:00:00Z", "2026-01-09 00:00:00", "9"),
-        (query("amount = $x"), "x=7.5", "7.5", ""),
+        (query("amount = $x"), "x=7.5", "7.5", "NULL"),
         (query("amount = $x"), "x=7", "7", "7"),
         (query("note = $s AND id > 0"), "s=n3", "n3", "3"),
         (query("id IN ($n, 2)"), "n=4", "4", "2,4"),
