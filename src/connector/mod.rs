@@ -8,6 +8,7 @@
 
 mod capability;
 pub mod file;
+pub mod mysql;
 pub mod postgres;
 mod registry;
 pub mod sql;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Capabilities, Connector, file, postgres, sqlite};
+use super::{Capabilities, Connector, file, mysql, postgres, sqlite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ConnectionConfig;
 
@@ -47,6 +47,7 @@ impl Registry {
     pub fn builtin() -> Self {
         let mut registry = Self { factories: BTreeMap::new() };
         registry.register(file::factory());
+        registry.register(mysql::factory());
         registry.register(postgres::factory());
         registry.register(sqlite::factory());
         registry
