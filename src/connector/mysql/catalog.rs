@@ -279,6 +279,8 @@ pub(super) async fn list(session: &mut Session) -> Result<Vec<RelationInfo>> {
 /// type that dxt does not know.
 pub(super) async fn describe(session: &mut Session, from_sql: &str) -> Result<(DxtSchema, MysqlDialect)> {
     const DOING: &str = "preparing the source's SQL";
+    // The user's text is read as the server reads it by default; that is how the reading driver prepares it, too.
+    session.run("SET SESSION sql_mode = DEFAULT", DOING).await?;
     let columns = session.describe(&format!("SELECT * FROM {from_sql}"), DOING).await;
     let columns = columns.map_err(|e| e.or_hint("the SQL must be one SELECT that can stand in a FROM clause"))?;
     let (mut schema, mut json, mut charsets) = (DxtSchema::default(), BTreeSet::new(), BTreeMap::new());

@@ -175,7 +175,7 @@ impl Session {
 
     /// Rolls back, and ends the session; a server that does not answer rolls back by the broken connection.
     pub(super) async fn roll_back(mut self) {
-        if let Ok(Ok(())) = timeout(GRACE, self.run("ROLLBACK", "rolling back")).await {
+        if let Ok(Ok(_)) = timeout(GRACE, self.run("ROLLBACK", "rolling back")).await {
             self.close().await;
         }
     }

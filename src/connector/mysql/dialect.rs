@@ -228,20 +228,13 @@ pub(super) fn relation(name: &RelationName) -> String {
     name.parts.iter().map(|part| quote(part)).collect::<Vec<_>>().join(".")
 }
 
-/// A text in quotes, for sessions whose sql_mode has no NO_BACKSLASH_ESCAPES.
+/// A text as a literal that means the same in every sql_mode: whether a backslash escapes is one of its matters, and a
+/// statement may be prepared before the session is set up.
 pub(super) fn quote_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('\'');
-    for c in text.chars() {
-        match c {
-            '\'' => out.push_str("''"),
-            '\\' => out.push_str("\\\\"),
-            '\0' => out.push_str("\\0"),
-            other => out.push(other),
-        }
+    match text.contains(['\\', '\0']) {
+        true => format!("_utf8mb4 {}", hex(text.as_bytes())),
+        false => format!("'{}'", text.replace('\'', "''")),
     }
-    out.push('\'');
-    out
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -374,10 +367,10 @@ mod tests {
     #[test]
     fn texts_are_compared_by_their_bytes_and_an_index_serves_for_equality() {
         let bytes = "CAST(CONVERT(`x` USING utf8mb4) AS BINARY)";
-        let sql = eq("varchar(9)", text("it's \\ ä")).unwrap();
-        assert_eq!(sql, format!("(`x` = 'it''s \\\\ ä' AND {bytes} = CAST('it''s \\\\ ä' AS BINARY))"));
-        let sql = pushed("varchar(9)", Comparison::Lt, text("a\0")).unwrap();
-        assert_eq!(sql, format!("{bytes} < CAST('a\\0' AS BINARY)"));
+        let sql = eq("varchar(9)", text("it's ä")).unwrap();
+        assert_eq!(sql, format!("(`x` = 'it''s ä' AND {bytes} = CAST('it''s ä' AS BINARY))"));
+        let sql = pushed("varchar(9)", Comparison::Lt, text("a\\\0")).unwrap();
+        assert_eq!(sql, format!("{bytes} < CAST(_utf8mb4 x'615c00' AS BINARY)"));
         assert_eq!(eq("enum('a')", text("a")).unwrap(), format!("{bytes} = CAST('a' AS BINARY)"));
         // latin1 has no such letter: the comparison itself would be an error.
         let latin1 = DxtField { name: "l".into(), ..field("varchar(9)") };

@@ -377,8 +377,8 @@ impl<'a> Cells<'a> {
             Self::U32(array) => plain(format_args!("{}", array.value(row))),
             Self::U64(array) => plain(format_args!("{}", array.value(row))),
             // The double of the same value: its digits are read as one, and then made a float again.
-            Self::F32(array) => plain(format_args!("{:e}", finite(f64::from(array.value(row)))?)),
-            Self::F64(array) => plain(format_args!("{:e}", finite(array.value(row))?)),
+            Self::F32(array) => float(f64::from(array.value(row)), out),
+            Self::F64(array) => float(array.value(row), out),
             Self::Decimal128(array, scale) => plain(format_args!("{}", pointed(&array.value(row).to_string(), *scale))),
             Self::Decimal256(array, scale) => plain(format_args!("{}", pointed(&array.value(row).to_string(), *scale))),
             Self::Text(array) => {
@@ -430,12 +430,13 @@ fn years() -> String {
     "is outside of the years 1 to 9999".into()
 }
 
-fn finite(value: f64) -> std::result::Result<f64, String> {
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err("has no place in MySQL, which has neither NaN nor infinities".into())
+/// As a text: of a literal -0 the sign would be lost.
+fn float(value: f64, out: &mut Vec<u8>) -> std::result::Result<Kind, String> {
+    if !value.is_finite() {
+        return Err("has no place in MySQL, which has neither NaN nor infinities".into());
     }
+    let _ = write!(out, "{value:e}");
+    Ok(Kind::Text)
 }
 
 /// A count as microseconds, where the column has digits for all of it.

@@ -1,5 +1,7 @@
 //! One load in flight: a transaction on a session of its own, which breaks off with it.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
@@ -7,6 +9,7 @@ use futures::{StreamExt, stream};
 use super::aside::sweep;
 use super::catalog::{Relation, has_rows};
 use super::client::Session;
+use super::config::Settings;
 use super::decode::Decoder;
 use super::error::shorten;
 use super::sink::{MysqlLoader, check, greatest};
@@ -20,6 +23,8 @@ use crate::model::DxtField;
 
 /// Rows of a batch that is read back, at most.
 const BATCH_ROWS: usize = 8192;
+/// For a table whose session is being ended.
+const BRIEFLY: &str = "SET SESSION lock_wait_timeout = 5";
 /// Seconds of waiting for another load before the log says so.
 const SOON: u64 = 5;
 
@@ -27,6 +32,7 @@ const SOON: u64 = 5;
 pub(super) struct MysqlLoad {
     /// The target with its connection, for errors.
     label: String,
+    settings: Arc<Settings>,
     plan: Plan,
     transfer: Transfer,
     counts: LoadCounts,
@@ -69,31 +75,33 @@ impl MysqlLoad {
             {
                 return Err(filled_meanwhile());
             }
-            if let Err(error) = prepare(&mut session, &plan).await {
-                if let Some(aside) = &plan.aside {
-                    aside.remove(&mut session).await;
-                }
-                return Err(error);
-            }
         }
         let mut counts = LoadCounts::default();
         if !already {
-            session.run(BEGIN, "beginning the transaction").await?;
-            // Again, of the state that the transaction sees: who is no load of dxt does not wait for its turn.
-            expect_watermark(&mut session, found.as_ref(), spec).await?;
-            if let Some(empty) = &plan.empty {
-                counts.deleted = session.run(empty, "deleting the old rows").await?.rows;
-                fault::point("mysql.emptied");
-                if has_rows(&mut session, name).await? {
-                    let what = "deleting the old rows: some are left";
-                    let error = Error::new(ErrorKind::Loader, what);
-                    return Err(error.with_hint("somebody else writes to the target, or a trigger of it does"));
+            counts.deleted = match start(&mut session, &plan, found.as_ref(), spec).await {
+                Ok(deleted) => deleted,
+                Err(error) => {
+                    if let Some(aside) = &plan.aside {
+                        session.run("ROLLBACK", "rolling back").await?;
+                        aside.remove(&mut session).await;
+                    }
+                    return Err(error);
                 }
-            }
+            };
         }
         let transfer = Transfer::new(session, &plan).await?;
         fault::point("mysql.prepared");
-        Ok(Self { label: loader.label.clone(), plan, transfer, counts, already, guarded, sealed: false, within: false })
+        Ok(Self {
+            label: loader.label.clone(),
+            settings: loader.settings.clone(),
+            plan,
+            transfer,
+            counts,
+            already,
+            guarded,
+            sealed: false,
+            within: false,
+        })
     }
 
     fn during(&self, error: Error) -> Error {
@@ -194,15 +202,26 @@ async fn turn(session: &mut Session, plan: &Plan) -> Result<()> {
         .with_hint("run it again when that is done, or raise `lock_timeout` in the load's options"))
 }
 
-/// Makes the tables that the load needs beside the target, none of them within the transaction.
-async fn prepare(session: &mut Session, plan: &Plan) -> Result<()> {
+/// Makes the tables that the load needs beside the target, begins the transaction, and deletes the rows that are to be
+/// replaced, which it counts.
+async fn start(session: &mut Session, plan: &Plan, found: Option<&Relation>, spec: &LoadSpec) -> Result<u64> {
     if let Some(aside) = &plan.aside {
         aside.make(session).await?;
     }
     for sql in plan.merge.iter().flat_map(Upsert::make) {
         session.run(&sql, "making the staging table").await?;
     }
-    Ok(())
+    session.run(BEGIN, "beginning the transaction").await?;
+    // Again, of the state that the transaction sees: who is no load of dxt does not wait for its turn.
+    expect_watermark(session, found, spec).await?;
+    let (Some(empty), Some(found)) = (&plan.empty, found) else { return Ok(0) };
+    let deleted = session.run(empty, "deleting the old rows").await?.rows;
+    fault::point("mysql.emptied");
+    if has_rows(session, &found.name).await? {
+        let error = Error::new(ErrorKind::Loader, "deleting the old rows: some are left");
+        return Err(error.with_hint("somebody else writes to the target, or a trigger of it does"));
+    }
+    Ok(deleted)
 }
 
 /// The watermark must be what the extract took: another load may have moved it since.
@@ -331,10 +350,17 @@ impl Load for MysqlLoad {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        let Self { plan, mut transfer, within, already, .. } = *self;
+        let Self { plan, settings, mut transfer, within, already, .. } = *self;
         if within {
             // A ROLLBACK would wait for the statement that runs; the end of the session ends it.
             drop(transfer);
+            if let Some(aside) = plan.aside.filter(|_| !already)
+                && let Ok(mut session) = Session::open(&settings, ErrorKind::Loader).await
+                && session.run(BRIEFLY, "bounding the wait for locks").await.is_ok()
+            {
+                aside.remove(&mut session).await;
+                session.close().await;
+            }
             return Ok(());
         }
         transfer.discard();

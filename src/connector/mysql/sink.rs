@@ -27,7 +27,7 @@ const NAME_CHARS: usize = 64;
 pub(super) struct MysqlLoader {
     /// With the connection's name, for people.
     pub(super) label: String,
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     /// Database and table, also where it does not exist yet.
     pub(super) name: RelationName,
     pub(super) relation: Option<Relation>,

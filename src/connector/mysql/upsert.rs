@@ -74,7 +74,7 @@ impl Upsert {
         let each = |columns: &mut dyn Iterator<Item = &Target>, separator: &str, write: &dyn Fn(&str) -> String| {
             columns.map(|column| write(&quote(&column.field.name))).collect::<Vec<_>>().join(separator)
         };
-        let mut keys = || columns.iter().filter(|column| column.key);
+        let keys = || columns.iter().filter(|column| column.key);
         let shown = keys().map(|key| {
             let label = quote_text(&format!("{}=", key.field.name));
             format!("CONCAT({label}, CAST(s.{} AS CHAR))", quote(&key.field.name))
