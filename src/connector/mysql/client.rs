@@ -18,7 +18,8 @@ use super::error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 
-const SETUP: &str = include_str!("../../../sql/mysql/session.sql");
+/// Statements that set a session up, parted by semicolons.
+pub(super) const SETUP: &str = include_str!("../../../sql/mysql/session.sql");
 const PROCESS: &str = include_str!("../../../sql/mysql/process.sql");
 /// How long an end that nobody waits for may take.
 const GRACE: Duration = Duration::from_secs(5);

@@ -30,7 +30,6 @@ mod ledger;
 mod load;
 mod options;
 mod parts;
-mod reader;
 mod sink;
 mod source;
 mod statements;
@@ -45,6 +44,7 @@ use async_trait::async_trait;
 
 use self::client::Session;
 use self::config::Settings;
+use super::connectorx::settle;
 use super::{
     Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, Loader, RelationInfo, ServerInfo,
     TypeMapper,
@@ -136,6 +136,7 @@ impl Connector for MysqlConnector {
     }
 
     async fn close(&self) {
+        settle().await;
         self.settings.open.ended().await;
     }
 

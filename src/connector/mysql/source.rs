@@ -6,15 +6,20 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 
 use super::catalog::{self, Relation, within};
-use super::client::Session;
+use super::client::{SETUP, Session};
 use super::config::Settings;
 use super::dialect::{self, MysqlDialect};
+use super::error;
 use super::parts;
 use super::types::{MyType, SYSTEM};
+use crate::connector::connectorx::{Scan, System, scan};
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtSchema, DxtType, OptionReader, Options};
+
+/// One state of the server's data for all of a part, whatever it reads.
+const BEGIN: &str = "START TRANSACTION READ ONLY";
 
 /// A relation or a query that has been looked at.
 #[derive(Debug)]
@@ -150,7 +155,16 @@ impl RemoteSource for MysqlSource {
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        super::reader::open(self.settings.clone(), self.label.clone(), query)
+        scan(Scan {
+            system: System::MySql,
+            url: self.settings.reader_url(self.encrypted).reveal().to_string(),
+            prelude: SETUP.split(';').map(|statement| statement.trim().to_string()).chain([BEGIN.into()]).collect(),
+            sql: query.sql,
+            fields: query.fields,
+            batch_size: query.batch_size,
+            label: self.label.clone(),
+            server_error: Some(error::reading),
+        })
     }
 }
 
