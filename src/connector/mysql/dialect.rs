@@ -47,10 +47,7 @@ impl MysqlDialect {
             Some(MyType::Char | MyType::Text | MyType::Enum(_) | MyType::Set(_)) => {
                 format!("CONVERT({name} USING utf8mb4)")
             }
-            // A float's own text has six digits.
-            Some(MyType::Float(_)) => format!("CAST({name} + 0e0 AS CHAR)"),
-            // A number, and not the bytes.
-            Some(MyType::Bit(_)) => format!("CAST(CAST({name} AS UNSIGNED) AS CHAR)"),
+            Some(MyType::Date | MyType::Datetime(_) | MyType::Timestamp(_)) => self.moment(field),
             _ => format!("CAST({name} AS CHAR)"),
         }
     }
@@ -102,9 +99,8 @@ impl Dialect for MysqlDialect {
         let name = self.quote(&field.name);
         let native = field.native_in(super::types::SYSTEM).and_then(MyType::parse);
         let item = match (&field.dtype, &native) {
-            // What the pipeline takes as text.
-            (DxtType::String, Some(MyType::Date | MyType::Datetime(_) | MyType::Timestamp(_))) => self.moment(field),
             (DxtType::String, Some(MyType::Char | MyType::Text | MyType::Enum(_) | MyType::Set(_))) => return name,
+            // What the pipeline takes as text, and addresses.
             (DxtType::String, native) => self.text(field, native.as_ref()),
             (DxtType::Date | DxtType::Timestamp { .. } | DxtType::TimestampTz { .. }, _) => self.moment(field),
             (DxtType::Float32, _) => format!("{name} + 0e0"),
@@ -414,6 +410,9 @@ mod tests {
         let zero = "IF(MONTH(`x`) = 0 OR DAYOFMONTH(`x`) = 0, NULL, CAST(`x` AS CHAR))";
         assert_eq!(dialect.select(&field("date")), format!("{zero} AS `x`"));
         assert_eq!(dialect.is_null(&field("date"), false).sql, format!("{zero} IS NULL"));
+        let as_text = DxtField { dtype: DxtType::String, ..field("date") };
+        let sql = dialect.compare(&as_text, Comparison::Eq, &text("0000-00-00")).unwrap().sql;
+        assert_eq!(sql, format!("CAST({zero} AS BINARY) = CAST('0000-00-00' AS BINARY)"));
         let day = ScalarValue::Date32(Some(1));
         assert_eq!(dialect.compare(&field("date"), Comparison::Lt, &day), None);
         assert!(dialect.compare(&field("date"), Comparison::Eq, &day).is_some());
@@ -427,8 +426,8 @@ mod tests {
         assert_eq!(item("time"), "CAST(`x` AS CHAR) AS `x`");
         assert_eq!(item("bit(3)"), "CAST(`x` AS UNSIGNED) AS `x`");
         assert_eq!(item("point"), "UNHEX(HEX(`x`)) AS `x`");
-        let declared = DxtField::new("a`b", DxtType::String).native(SYSTEM, "float");
-        assert_eq!(dialect().select(&declared), "CAST(`a``b` + 0e0 AS CHAR) AS `a``b`");
+        let declared = DxtField::new("a`b", DxtType::String).native(SYSTEM, "time");
+        assert_eq!(dialect().select(&declared), "CAST(`a``b` AS CHAR) AS `a``b`");
     }
 
     #[test]

@@ -16,7 +16,6 @@ pub(super) mod code {
     pub(in super::super) const NO_DB: u16 = 1046;
     pub(in super::super) const BAD_NULL: u16 = 1048;
     pub(in super::super) const BAD_DB: u16 = 1049;
-    pub(in super::super) const TABLE_EXISTS: u16 = 1050;
     pub(in super::super) const SERVER_SHUTDOWN: u16 = 1053;
     pub(in super::super) const DUP_ENTRY: u16 = 1062;
     pub(in super::super) const RECORD_FILE_FULL: u16 = 1114;

@@ -121,8 +121,11 @@ fn subquery(sql: &str) -> Result<String> {
 fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
     for field in &mut schema.fields {
         let Some((_, dtype)) = declared.iter().find(|(name, _)| *name == field.name) else { continue };
-        let bytes = matches!(field.dtype, DxtType::Binary);
-        if *dtype == DxtType::String && !bytes {
+        let moment = matches!(
+            field.dtype,
+            DxtType::Date | DxtType::Time { .. } | DxtType::Timestamp { .. } | DxtType::TimestampTz { .. }
+        );
+        if *dtype == DxtType::String && moment {
             field.dtype = DxtType::String;
         } else if field.dtype == DxtType::Bool && dtype.is_integer() {
             field.dtype = DxtType::Int8;

@@ -124,7 +124,7 @@ impl Plan {
         all.extend(self.merge.iter().flat_map(Upsert::statements));
         all.extend(self.ledger.iter().map(|ledger| ledger.enter(0)));
         all.push("COMMIT".into());
-        for aside in &self.aside {
+        if let Some(aside) = &self.aside {
             all.push(aside.place.clone());
             all.extend(aside.drop_old.iter().cloned());
         }
