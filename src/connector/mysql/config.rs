@@ -184,7 +184,8 @@ impl Settings {
         let mut tls = SslOpts::default()
             .with_danger_accept_invalid_certs(!verified)
             .with_danger_skip_domain_validation(self.ssl_mode != SslMode::VerifyIdentity)
-            .with_disable_built_in_roots(true);
+            // Some roots there have to be, also where nobody looks at them.
+            .with_disable_built_in_roots(verified);
         if verified {
             let roots = match &self.ssl_ca {
                 Some(file) => vec![read(file, "ssl_ca")?.into()],

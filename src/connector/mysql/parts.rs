@@ -117,8 +117,8 @@ impl Cuts {
 
 /// The beginnings of all parts but the first: at most so many parts as there are values.
 fn points(least: i128, greatest: i128, parts: usize) -> Vec<i128> {
-    let width = greatest.saturating_sub(least);
-    let parts = i128::try_from(parts).unwrap_or(i128::MAX).min(width + 1);
+    let width = greatest.saturating_sub(least).saturating_add(1);
+    let parts = i128::try_from(parts).unwrap_or(i128::MAX).min(width);
     // Where the product does not fit, the width is divided first.
     let at = |part: i128| width.checked_mul(part).map_or(width / parts * part, |product| product / parts);
     (1..parts).map(|part| least + at(part)).collect()
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_parts_than_values_and_they_are_even() {
-        assert_eq!(points(1, 100, 4), [25, 50, 75]);
+        assert_eq!(points(1, 100, 4), [26, 51, 76]);
         assert_eq!(points(5, 5, 4), [] as [i128; 0]);
         assert_eq!(points(0, 1, 9), [1]);
         assert_eq!(points(i128::from(i64::MIN), i128::from(u64::MAX), 2).len(), 1);

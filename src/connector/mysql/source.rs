@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
 
 use super::catalog::{self, Relation, within};
 use super::client::{SETUP, Session};
@@ -16,7 +19,7 @@ use crate::connector::connectorx::{Scan, System, scan};
 use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DxtSchema, DxtType, OptionReader, Options};
+use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
 
 /// One state of the server's data for all of a part, whatever it reads.
 const BEGIN: &str = "START TRANSACTION READ ONLY";
@@ -133,6 +136,22 @@ fn declare(schema: &mut DxtSchema, declared: &[(String, DxtType)]) {
     }
 }
 
+/// An error of a value, with the way out that columns of its type have here.
+fn hinted(error: Error, fields: &[DxtField]) -> Error {
+    let of = |field: &&DxtField| error.message().contains(&format!(": column {} (", field.name));
+    let Some(field) = fields.iter().find(of).filter(|_| error.kind() == ErrorKind::Validation) else { return error };
+    let native = field.native_in(SYSTEM).and_then(MyType::parse);
+    match (native, &field.dtype) {
+        (Some(MyType::Bool), DxtType::Bool) => error.with_hint("read the column as a number: `dtype: int8` for it in the stream's fields"),
+        (Some(MyType::Date | MyType::Datetime(_) | MyType::Timestamp(_)), dtype) if *dtype != DxtType::String => error
+            .with_hint(
+                "read zero dates as NULL by the source's `options: {zero_dates: \"null\"}`, or the column as text: `dtype: \
+                 string` for it in the stream's fields",
+            ),
+        _ => error,
+    }
+}
+
 /// Runs SELECTs for a remote table.
 #[derive(Debug)]
 struct MysqlSource {
@@ -158,7 +177,8 @@ impl RemoteSource for MysqlSource {
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        scan(Scan {
+        let fields = query.fields.clone();
+        let batches = scan(Scan {
             system: System::MySql,
             url: self.settings.reader_url(self.encrypted).reveal().to_string(),
             prelude: SETUP.split(';').map(|statement| statement.trim().to_string()).chain([BEGIN.into()]).collect(),
@@ -167,14 +187,16 @@ impl RemoteSource for MysqlSource {
             batch_size: query.batch_size,
             label: self.label.clone(),
             server_error: Some(error::reading),
-        })
+        })?;
+        let schema = batches.schema();
+        let hinted = batches.map_err(move |e| DataFusionError::External(Box::new(hinted(e.into(), &fields))));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, hinted)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DxtField;
     use serde_json::json;
 
     #[test]
