@@ -282,7 +282,7 @@ fn conditions_mean_there_what_they_mean_here() {
     system.sql(
         "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, l VARCHAR(20) CHARACTER SET latin1,
            c CHAR(4), e ENUM('b','a'), n DECIMAL(12,3), f FLOAT, d DOUBLE, day DATE, at DATETIME(6), ts TIMESTAMP(6) NULL,
-           ti TIME, y YEAR, b BIT(8), flag TINYINT(1), u BIGINT UNSIGNED, vb VARBINARY(9), KEY (name), KEY (l));
+           ti TIME(6), y YEAR, b BIT(8), flag TINYINT(1), u BIGINT UNSIGNED, vb VARBINARY(9), KEY (name), KEY (l));
          INSERT INTO t VALUES
            (1, 'a', 'a', 'a', 'a', 1.5, 0.1, 0.1, '2024-01-01', '2024-01-01 00:00:00.000001', '2024-01-01 12:00:00', '01:00:00', 1999, 5, 1, 18446744073709551615, 'a'),
            (2, 'A', 'A', 'A', 'b', -1.5, -0.1, -0.1, '1969-12-31', '1969-12-31 23:59:59', '2024-01-01 12:00:00.5', '02:00:00', 0, 0, 0, 0, 'A'),
@@ -330,7 +330,7 @@ fn conditions_mean_there_what_they_mean_here() {
         "ts = TIMESTAMP '2024-01-01 12:00:00Z'",
         "ts > TIMESTAMP '2024-01-01 12:00:00.25Z'",
         "ts < TIMESTAMP '2100-01-01 00:00:00Z'",
-        "ti >= TIME '02:00:00'",
+        "ti >= arrow_cast('02:00:00', 'Time64(Microsecond)')",
         "y = 1999",
         "y < 1902",
         "y = 99",

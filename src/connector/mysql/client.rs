@@ -1,7 +1,6 @@
 //! One session on a server: connected, set up, and ended whichever way it is dropped.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -366,22 +365,20 @@ async fn connect(settings: &Settings) -> Result<(Conn, bool)> {
 
 /// Ends when the server has been silent for so long as `read_timeout` says and a second session does not find the first
 /// one there: a statement that takes long is waited for.
-fn lost<'a>(settings: &'a Settings, encrypted: bool, id: u32) -> impl Future<Output = String> + use<'a> {
-    async move {
-        let Some(patience) = settings.read_timeout else { return std::future::pending().await };
-        loop {
-            tokio::time::sleep(patience).await;
-            let asked = timeout(settings.connect_timeout, async {
-                let mut other = Conn::new(settings.driver(encrypted).ok()?).await.ok()?;
-                let found: Option<u64> = other.exec_first(PROCESS, (id,)).await.ok()?;
-                other.disconnect().await.ok();
-                Some(found.is_some())
-            });
-            match asked.await {
-                Ok(Some(true)) => {}
-                Ok(Some(false)) => return "the server knows nothing of it any more".into(),
-                _ => return format!("nothing has moved for {} s, and the server does not answer", patience.as_secs()),
-            }
+async fn lost(settings: &Settings, encrypted: bool, id: u32) -> String {
+    let Some(patience) = settings.read_timeout else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(patience).await;
+        let asked = timeout(settings.connect_timeout, async {
+            let mut other = Conn::new(settings.driver(encrypted).ok()?).await.ok()?;
+            let found: Option<u64> = other.exec_first(PROCESS, (id,)).await.ok()?;
+            other.disconnect().await.ok();
+            Some(found.is_some())
+        });
+        match asked.await {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => return "the server knows nothing of it any more".into(),
+            _ => return format!("nothing has moved for {} s, and the server does not answer", patience.as_secs()),
         }
     }
 }

@@ -154,8 +154,9 @@ pub(super) fn refused(settings: &Settings, error: Driver) -> Error {
                 "give the server a certificate (ssl_cert, ssl_key), or use ssl_mode=preferred on a network that you trust",
             )
         }
-        Driver::Io(IoError::Tls(error)) => {
-            let text = chain(&error);
+        // What is wrong with a certificate comes as an error of the network, too.
+        other if is_tls(&other) => {
+            let text = chain(&other);
             let hint = match settings.ssl_mode {
                 SslMode::VerifyCa | SslMode::VerifyIdentity if text.contains("UnknownIssuer") => {
                     "the server's certificate is not signed by an authority that is trusted here: give the authority's \
@@ -185,6 +186,11 @@ pub(super) fn refused(settings: &Settings, error: Driver) -> Error {
             new(format!("cannot connect to {location}: {}", chain(&other))).with_hint(hint).transient(transient)
         }
     }
+}
+
+/// Whether an error is one of TLS, however it is wrapped.
+fn is_tls(error: &Driver) -> bool {
+    matches!(error, Driver::Io(IoError::Tls(_))) || chain(error).contains("certificate")
 }
 
 /// The way out of a login that the server refuses.
