@@ -7,7 +7,9 @@
 //! To add a system: one folder with `mod.rs`, `source.rs`, `sink.rs`, `types.rs`, and one line in [`Registry::builtin`].
 
 mod capability;
+mod connectorx;
 pub mod file;
+pub mod mysql;
 pub mod postgres;
 mod registry;
 pub mod sql;

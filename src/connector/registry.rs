@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Capabilities, Connector, file, postgres, sqlite};
+use super::{Capabilities, Connector, connectorx, file, mysql, postgres, sqlite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ConnectionConfig;
 
@@ -46,7 +46,9 @@ impl Registry {
     /// The connectors that come with dxt.
     pub fn builtin() -> Self {
         let mut registry = Self { factories: BTreeMap::new() };
+        registry.register(connectorx::factory());
         registry.register(file::factory());
+        registry.register(mysql::factory());
         registry.register(postgres::factory());
         registry.register(sqlite::factory());
         registry

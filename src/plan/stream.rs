@@ -266,8 +266,8 @@ pub fn load(
     if spec.reread && !loader.rereads(&spec) {
         let error =
             Error::new(ErrorKind::Configuration, "load.verify: this target cannot give back what a load has staged");
-        let hint =
-            "write `verify: counts`; local files, PostgreSQL from 13 on and SQLite tables with a rowid take checksums";
+        let hint = "write `verify: counts`; local files, PostgreSQL from 13 on, SQLite tables with a rowid, and MySQL but for \
+                    an append to a table that is there take checksums";
         return Err(error.with_hint(hint).context(doing()));
     }
     let columns = fields.iter().map(|f| f.name.clone()).collect();

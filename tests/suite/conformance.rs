@@ -29,6 +29,7 @@ macro_rules! suite {
 
 suite! {
     postgres: Kind::Postgres;
+    mysql: Kind::Mysql;
     sqlite: Kind::Sqlite;
     parquet: Kind::Parquet;
     csv: Kind::Csv;
@@ -282,6 +283,7 @@ fn count(system: System) {
     project.run(&system.load("one.parquet", "t", "    load: {mode: replace}\n")).exits(0);
     let name = match system.kind {
         Kind::Postgres => format!("sys.{}", system.sql_name("t")),
+        Kind::Mysql => format!("sys.{}.t", system.schema()),
         Kind::Sqlite => "sys.t".into(),
         _ if system.kind == Kind::Ipc => "sys.\"t/*.arrow\"".into(),
         Kind::Parquet => "sys.\"t/*.parquet\"".into(),

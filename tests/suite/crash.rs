@@ -57,6 +57,17 @@ fn a_kill_at_any_step_leaves_a_postgres_table_as_before_or_as_after() {
 }
 
 #[test]
+fn a_kill_at_any_step_leaves_a_mysql_table_as_before_or_as_after() {
+    let modes = [Mode::Create, Mode::Replace, Mode::Swap, Mode::Upsert, Mode::Incremental];
+    assert!(kill_everywhere(Target::Mysql, &modes) >= 120);
+}
+
+#[test]
+fn a_full_append_that_is_killed_and_loaded_again_is_in_a_mysql_table_once() {
+    assert!(kill_everywhere(Target::Mysql, &[Mode::Append]) >= 25);
+}
+
+#[test]
 fn a_kill_at_any_step_leaves_a_sqlite_table_as_before_or_as_after() {
     let modes = [Mode::Create, Mode::Replace, Mode::Unbuffered, Mode::Kept, Mode::Upsert, Mode::Incremental];
     assert!(kill_everywhere(Target::Sqlite, &modes) >= 100);
@@ -114,7 +125,7 @@ fn kills_at_random_times_leave_every_target_as_before_or_as_after() {
     let (mut random, begun) = (Random(seed), Instant::now());
     let limit = Duration::from_secs(number("DXT_TEST_SOAK_SECONDS").unwrap_or(180));
     let mut cases = Vec::new();
-    for target in [Target::Postgres, Target::Sqlite, Target::Folder, Target::File] {
+    for target in [Target::Postgres, Target::Mysql, Target::Sqlite, Target::Folder, Target::File] {
         for mode in [Mode::Create, Mode::Replace, Mode::Swap, Mode::Upsert, Mode::Incremental] {
             if target.takes(mode) {
                 let bench = Bench::new(target, mode);

@@ -15,6 +15,8 @@ mod hostile;
 mod incremental;
 mod interrupt;
 mod memory;
+mod mysql;
+mod mysql_types;
 mod object_store;
 mod once;
 mod postgres;

@@ -40,8 +40,9 @@ fn crashed_before_cleanup(project: &Project, load: impl FnOnce() -> Ran) -> Ran 
     loaded
 }
 
-fn both() -> [System; 2] {
-    [System::new(Kind::Postgres), System::new(Kind::Sqlite)]
+/// Those that keep a ledger.
+fn all() -> [System; 3] {
+    [System::new(Kind::Postgres), System::new(Kind::Mysql), System::new(Kind::Sqlite)]
 }
 
 /// The ledger beside the target.
@@ -49,13 +50,14 @@ fn ledger(system: &System) -> String {
     let sql = |table: &str| format!("SELECT pipeline, stream, target, \"rows\" FROM {table} ORDER BY 1, 2, 3, 4");
     match system.kind {
         Kind::Postgres => psql(&sql(&system.sql_name("dxt_loads"))),
+        Kind::Mysql => system.sql(&sql("dxt_loads").replace('"', "`")),
         _ => sqlite3(&system.project.path("t.db"), &sql("dxt_loads")),
     }
 }
 
 #[test]
 fn an_append_repeated_after_a_crash_between_commit_and_cleanup_changes_nothing() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         people(&project.path("in.parquet"), &ROWS);
         project.write("p.yaml", &system.load("in.parquet", "t", "    load: {mode: append}\n"));
@@ -91,7 +93,7 @@ fn an_append_repeated_after_a_crash_between_commit_and_cleanup_changes_nothing()
 
 #[test]
 fn a_run_that_crashed_before_its_cleanup_is_not_doubled_by_a_load() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         people(&project.path("in.parquet"), &ROWS);
         let yaml = system.load("in.parquet", "t", "    load: {mode: append}\nbuffer: {persist: true}\n");
@@ -108,7 +110,7 @@ fn a_run_that_crashed_before_its_cleanup_is_not_doubled_by_a_load() {
 
 #[test]
 fn a_repeat_is_found_before_the_watermark_and_the_rows_that_it_has_left() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         people(&project.path("in.parquet"), &ROWS);
         // Incremental: the watermark has moved by the load itself.
@@ -134,7 +136,7 @@ fn a_repeat_is_found_before_the_watermark_and_the_rows_that_it_has_left() {
 
 #[test]
 fn of_two_loads_of_one_buffer_at_once_one_wins() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         let many: Vec<(i64, Option<&str>, Option<i64>)> = (0..5000).map(|id| (id, Some("x"), Some(id))).collect();
         people(&project.path("in.parquet"), &many);
@@ -161,12 +163,15 @@ fn of_two_loads_of_one_buffer_at_once_one_wins() {
 
 #[test]
 fn only_appends_from_a_buffer_are_entered_unless_the_pipeline_asks_for_it() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         people(&project.path("in.parquet"), &ROWS);
-        let tables = || match system.kind {
+        let tables = || {
+            match system.kind {
             Kind::Postgres => psql(&format!("SELECT to_regclass('{}') IS NOT NULL", system.sql_name("dxt_loads"))),
+            Kind::Mysql => system.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'dxt_loads'"),
             _ => sqlite3(&project.path("t.db"), "SELECT count(*) FROM sqlite_schema WHERE name = 'dxt_loads'"),
+        }
         };
         for rest in [
             "    load: {mode: replace}\n",
@@ -193,7 +198,7 @@ fn only_appends_from_a_buffer_are_entered_unless_the_pipeline_asks_for_it() {
 
 #[test]
 fn the_ledger_is_shown_by_explain_left_out_of_a_draft_and_no_target() {
-    for system in both() {
+    for system in all() {
         let project = &system.project;
         people(&project.path("in.parquet"), &ROWS);
         project.run(&system.load("in.parquet", "t", "    load: {mode: append}\n")).exits(0);

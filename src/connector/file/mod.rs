@@ -21,7 +21,7 @@ mod load;
 pub(crate) mod location;
 pub(crate) mod logical;
 pub(crate) mod parquet;
-mod parse;
+pub(in crate::connector) mod parse;
 mod sink;
 mod source;
 mod staged;

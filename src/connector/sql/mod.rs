@@ -76,6 +76,11 @@ pub trait Dialect: Debug + Send + Sync {
         self.quote(&field.name)
     }
 
+    /// A SELECT that gives some rows only. More of them do no harm: DataFusion keeps as many as it wants.
+    fn limited(&self, sql: String, rows: usize) -> String {
+        format!("{sql} LIMIT {rows}")
+    }
+
     /// `field op value` in this system's SQL; `None` where it would not mean the same there (a collation, a zone, a
     /// type that is compared otherwise). `value` is never NULL and has the field's Arrow type or one that DataFusion
     /// compares with it.

@@ -82,10 +82,10 @@ impl RemoteTable {
         if !conditions.is_empty() {
             sql += &format!(" WHERE {}", conditions.join(" AND "));
         }
-        if let Some(limit) = limit {
-            sql += &format!(" LIMIT {limit}");
+        match limit {
+            Some(rows) => dialect.limited(sql, rows),
+            None => sql,
         }
-        sql
     }
 }
 

@@ -40,3 +40,24 @@ pub fn python(program: &str, args: &[&str]) -> String {
     command.arg("-").args(args);
     text(command, program)
 }
+
+/// Runs SQL by MySQL's client, in the same form; its session is in UTC, and its texts are UTF-8.
+pub fn mysql(sql: &str) -> String {
+    mysql_in("dxt", sql)
+}
+
+/// The same in another database.
+pub fn mysql_in(database: &str, sql: &str) -> String {
+    let mut command = Command::new(env("DXT_TEST_MYSQL"));
+    let socket = format!("--socket={}", env("DXT_TEST_MYSQL_SOCKET"));
+    let init = "--init-command=SET time_zone = '+00:00', sql_mode = 'NO_ENGINE_SUBSTITUTION'";
+    command.args(["--no-defaults", &socket, "--user=dxt", init, "--default-character-set=utf8mb4"]);
+    command.args(["--batch", "--skip-column-names", "--raw", database]).env("MYSQL_PWD", mysql_password());
+    text(command, sql).replace('\t', "|")
+}
+
+fn mysql_password() -> String {
+    let url = env("DXT_TEST_MYSQL_URL");
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map_or("", |(user, _)| user);
+    user.split_once(':').map_or("", |(_, password)| password).to_string()
+}

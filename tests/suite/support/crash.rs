@@ -13,12 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use datafusion::arrow::array::{Int64Array, StringArray};
 
-use super::{Project, env, psql, sqlite3, write_parquet};
+use super::{Project, env, mysql, psql, sqlite3, write_parquet};
 
 /// Where the rows go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     Postgres,
+    Mysql,
     Sqlite,
     Folder,
     File,
@@ -49,6 +50,7 @@ impl Target {
     pub fn takes(self, mode: Mode) -> bool {
         match self {
             Self::Postgres => true,
+            Self::Mysql => mode != Mode::Keyed,
             Self::Sqlite => !matches!(mode, Mode::Keyed | Mode::Swap),
             Self::Folder => !matches!(mode, Mode::Keyed | Mode::Swap | Mode::Upsert),
             Self::File => matches!(mode, Mode::Create | Mode::Replace | Mode::Unbuffered),
@@ -115,7 +117,7 @@ pub struct Bench {
     pub target: Target,
     pub mode: Mode,
     project: Project,
-    /// The schema in PostgreSQL, and the name of its sessions.
+    /// The schema in PostgreSQL, and the name of its sessions; the database in MySQL.
     schema: String,
 }
 
@@ -143,12 +145,13 @@ impl Bench {
         write_parquet(&bench.project.path("in.parquet"), rows(new, "new"));
         let connection = match target {
             Target::Postgres => format!("'{}?application_name={}'", env("DXT_TEST_PG_URL"), bench.schema),
+            Target::Mysql => format!("'{}/{}'", env("DXT_TEST_MYSQL_URL").trim_end_matches("/dxt"), bench.schema),
             Target::Sqlite => "sqlite:///t.db".into(),
             Target::Folder | Target::File => "{type: file, path: ./out/}".into(),
         };
         let value = match target {
             Target::Postgres => format!("{}.t", bench.schema),
-            Target::Sqlite => "t".into(),
+            Target::Mysql | Target::Sqlite => "t".into(),
             Target::Folder => "t/".into(),
             Target::File => "t.parquet".into(),
         };
@@ -188,6 +191,12 @@ impl Bench {
                     "SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema};{table}"
                 ));
             }
+            Target::Mysql => {
+                let schema = &self.schema;
+                let tables = if self.mode == Mode::Swap { MYSQL_TABLE } else { MYSQL_TABLES };
+                let tables = if there { self.keyed(tables) } else { String::new() };
+                mysql(&format!("DROP DATABASE IF EXISTS {schema}; CREATE DATABASE {schema}; USE {schema};{tables}"));
+            }
             Target::Sqlite => {
                 for name in ["t.db", "t.db-journal", "t.db-wal", "t.db-shm"] {
                     let _ = fs::remove_file(self.project.path(name));
@@ -216,6 +225,8 @@ impl Bench {
     fn committed(&self) -> &'static str {
         match (self.target, self.mode) {
             (Target::Postgres, _) => "postgres.committed",
+            (Target::Mysql, Mode::Create | Mode::Swap) => "mysql.aside.placed",
+            (Target::Mysql, _) => "mysql.committed",
             (Target::Sqlite, _) => "sqlite.end.after",
             (Target::File, _) => "file.replace.after",
             (Target::Folder, mode) if mode.appends() => "file.part.published",
@@ -242,6 +253,20 @@ impl Bench {
                     "SELECT count(*), md5(string_agg((id, name, v, g)::text, ',' ORDER BY id, name)) FROM {schema}.t"
                 ))
             }
+            Target::Mysql => {
+                let schema = &self.schema;
+                self.mysql_sessions_end();
+                let there = format!(
+                    "SELECT count(*) FROM information_schema.tables WHERE table_schema = '{schema}' AND table_name = 't'"
+                );
+                if mysql(&there) == "0" {
+                    return "missing".into();
+                }
+                let rows = mysql(&format!("SELECT id, name, v, g FROM {schema}.t ORDER BY id, name"));
+                let mut digest = DefaultHasher::new();
+                rows.hash(&mut digest);
+                format!("{} {:x}", rows.lines().count(), digest.finish())
+            }
             Target::Sqlite => {
                 let file = self.project.path("t.db");
                 if !file.exists() || sqlite3(&file, "SELECT count(*) FROM sqlite_master WHERE name = 't'") == "0" {
@@ -257,6 +282,16 @@ impl Bench {
         }
     }
 
+    /// Waits for a run's sessions to end, and fails where they do not.
+    fn mysql_sessions_end(&self) {
+        let ask = format!("SELECT count(*) FROM information_schema.processlist WHERE db = '{}'", self.schema);
+        let begun = Instant::now();
+        while mysql(&ask) != "0" {
+            assert!(begun.elapsed() < Duration::from_secs(10), "a session of a killed run is left");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The rows, and what the target's trigger has written: a load that did not commit must not have fired either.
     fn state(&self) -> String {
         let rows = self.rows();
@@ -265,6 +300,8 @@ impl Bench {
             Target::Postgres => {
                 psql(&format!("SELECT op, count(*) FROM {}.audit GROUP BY op ORDER BY op", self.schema))
             }
+            Target::Mysql if self.mode == Mode::Swap => String::new(),
+            Target::Mysql => mysql(&format!("SELECT op, count(*) FROM {}.audit GROUP BY op ORDER BY op", self.schema)),
             Target::Sqlite => {
                 sqlite3(&self.project.path("t.db"), "SELECT op, count(*) FROM audit GROUP BY op ORDER BY op")
             }
@@ -395,6 +432,15 @@ impl Bench {
                 assert_eq!(tables, if self.mode == Mode::Create { "t" } else { "audit,groups,t" });
                 psql(&WAIT.replace("{app}", schema));
             }
+            Target::Mysql => {
+                let tables = mysql(&format!(
+                    "SELECT group_concat(table_name ORDER BY table_name) FROM information_schema.tables \
+                     WHERE table_schema = '{}' AND table_name <> 'dxt_loads'",
+                    self.schema
+                ));
+                assert_eq!(tables, if matches!(self.mode, Mode::Create | Mode::Swap) { "t" } else { "audit,groups,t" });
+                self.mysql_sessions_end();
+            }
             Target::Sqlite => {
                 for name in ["t.db-journal", "t.db-wal"] {
                     assert!(!self.project.path(name).exists(), "{name}");
@@ -414,6 +460,9 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        if self.target == Target::Mysql {
+            mysql(&format!("DROP DATABASE IF EXISTS {}", self.schema));
+        }
         if self.target == Target::Postgres {
             psql(&format!("SET client_min_messages = warning; DROP SCHEMA IF EXISTS {} CASCADE", self.schema));
         }
@@ -441,6 +490,23 @@ INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WH
 CREATE TRIGGER on_insert AFTER INSERT ON t BEGIN INSERT INTO audit VALUES ('insert', NEW.id); END;
 CREATE TRIGGER on_update AFTER UPDATE ON t BEGIN INSERT INTO audit VALUES ('update', NEW.id); END;
 CREATE TRIGGER on_delete AFTER DELETE ON t BEGIN INSERT INTO audit VALUES ('delete', OLD.id); END;";
+
+const MYSQL_TABLES: &str = "
+CREATE TABLE groups (g BIGINT PRIMARY KEY);
+INSERT INTO groups WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT i FROM n;
+CREATE TABLE audit (op VARCHAR(9), id BIGINT);
+CREATE TABLE t (id BIGINT {key}, name VARCHAR(50), v BIGINT, g BIGINT, FOREIGN KEY (g) REFERENCES groups (g));
+INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+    SELECT i, concat('old ', i), i, i % 10 FROM n;
+CREATE TRIGGER on_insert AFTER INSERT ON t FOR EACH ROW INSERT INTO audit VALUES ('insert', NEW.id);
+CREATE TRIGGER on_update AFTER UPDATE ON t FOR EACH ROW INSERT INTO audit VALUES ('update', NEW.id);
+CREATE TRIGGER on_delete AFTER DELETE ON t FOR EACH ROW INSERT INTO audit VALUES ('delete', OLD.id);";
+
+/// The same with nothing that hangs on it.
+const MYSQL_TABLE: &str = "
+CREATE TABLE t (id BIGINT {key}, name VARCHAR(50), v BIGINT, g BIGINT);
+INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+    SELECT i, concat('old ', i), i, i % 10 FROM n;";
 
 /// Waits for a run's sessions to end, and fails where they do not.
 const WAIT: &str = "DO $$ BEGIN

@@ -12,7 +12,7 @@ mod spread;
 mod systems;
 mod web;
 
-pub use clients::{psql, psql_at, python, sqlite3};
+pub use clients::{mysql, mysql_in, psql, psql_at, python, sqlite3};
 pub use data::{people, write_parquet};
 pub use peak::{Measured, measured, measured_script};
 pub use proxy::{Fault, port, proxy};

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Project, env, psql, python, sqlite3};
+use super::{Project, env, mysql, mysql_in, psql, python, sqlite3};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Postgres,
+    Mysql,
     Sqlite,
     Parquet,
     Csv,
@@ -56,6 +57,9 @@ impl System {
         if kind == Kind::Postgres {
             psql(&format!("CREATE SCHEMA {schema}"));
         }
+        if kind == Kind::Mysql {
+            mysql(&format!("CREATE DATABASE {schema}"));
+        }
         Self { project: Project::new(), kind, schema }
     }
 
@@ -86,6 +90,7 @@ impl System {
     pub fn connection(&self) -> String {
         match self.kind {
             Kind::Postgres => format!("'{}'", env("DXT_TEST_PG_URL")),
+            Kind::Mysql => format!("'{}'", env("DXT_TEST_MYSQL_URL")),
             Kind::Sqlite => "sqlite:///t.db".into(),
             _ => "{type: file, path: ./out/}".into(),
         }
@@ -94,7 +99,7 @@ impl System {
     /// A table as a target that can be appended to and replaced, as YAML.
     pub fn target(&self, table: &str) -> String {
         match self.kind {
-            Kind::Postgres => format!("'{}.{}'", self.schema, quoted(table)),
+            Kind::Postgres | Kind::Mysql => format!("'{}.{}'", self.schema, quoted(table)),
             Kind::Sqlite => format!("'{}'", quoted(table)),
             _ => format!("{{value: '{table}/', options: {{format: {}}}}}", self.extension()),
         }
@@ -105,10 +110,25 @@ impl System {
         self.target(table)
     }
 
+    /// Runs SQL in the system's own place, by its client.
+    pub fn sql(&self, sql: &str) -> String {
+        match self.kind {
+            Kind::Postgres => psql(&format!("SET search_path = {}; {sql}", self.schema)),
+            Kind::Mysql => mysql_in(&self.schema, sql),
+            _ => sqlite3(&self.project.path("t.db"), sql),
+        }
+    }
+
+    /// The schema or database that it has for itself.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// The table as SQL of its own system names it.
     pub fn sql_name(&self, table: &str) -> String {
         match self.kind {
             Kind::Postgres => format!("{}.{}", self.schema, quoted(table)),
+            Kind::Mysql => format!("{}.`{}`", self.schema, table.replace('`', "``")),
             _ => quoted(table),
         }
     }
@@ -122,6 +142,7 @@ impl System {
         let name = self.sql_name(table);
         let text = match self.kind {
             Kind::Postgres => psql(&format!("SELECT * FROM {name}")),
+            Kind::Mysql => mysql(&format!("SELECT * FROM {name}")),
             Kind::Sqlite => sqlite3(&self.project.path("t.db"), &format!("SELECT * FROM {name}")),
             _ => {
                 let folder = self.folder(table);
@@ -159,6 +180,9 @@ impl Drop for System {
     fn drop(&mut self) {
         if self.kind == Kind::Postgres && !std::thread::panicking() {
             psql(&format!("SET client_min_messages = warning; DROP SCHEMA {} CASCADE", self.schema));
+        }
+        if self.kind == Kind::Mysql && !std::thread::panicking() {
+            mysql(&format!("DROP DATABASE {}", self.schema));
         }
     }
 }

@@ -1,0 +1,1 @@
+UPDATE {target} AS t JOIN {stage} AS s ON {match} SET {assignments}
