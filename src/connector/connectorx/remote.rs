@@ -242,7 +242,11 @@ impl Connector for Remote {
             parts,
             extra: self.profile.extra,
         };
-        let provider = RemoteTable::new(Arc::new(source), from, schema.clone(), request.batch_size);
+        let make = match &request.dataset {
+            Dataset::Relation(_) => RemoteTable::relation,
+            _ => RemoteTable::query,
+        };
+        let provider = make(Arc::new(source), from, schema.clone(), request.batch_size);
         Ok(Arc::new(RemoteExtractor { schema, provider: Arc::new(provider) }))
     }
 

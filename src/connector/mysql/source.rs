@@ -72,7 +72,11 @@ impl MysqlExtractor {
             dialect: dialect.zero_dates_as_null(zero_dates_are_null),
             parts,
         };
-        let provider = RemoteTable::new(Arc::new(source), from_sql, schema.clone(), request.batch_size);
+        let make = match &request.dataset {
+            Dataset::Relation(_) => RemoteTable::relation,
+            _ => RemoteTable::query,
+        };
+        let provider = make(Arc::new(source), from_sql, schema.clone(), request.batch_size);
         Ok(Self { schema, provider: Arc::new(provider) })
     }
 }
