@@ -63,11 +63,6 @@ impl System {
         Self { project: Project::new(), kind, schema }
     }
 
-    /// The schema of this test's tables, where the system has schemas.
-    pub fn schema(&self) -> &str {
-        &self.schema
-    }
-
     fn extension(&self) -> &'static str {
         match self.kind {
             Kind::Parquet => "parquet",
