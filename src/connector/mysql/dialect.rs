@@ -10,7 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use datafusion::common::ScalarValue;
 
 use super::types::MyType;
-use crate::connector::sql::{Comparison, Dialect, Pushed};
+use crate::connector::sql::{Comparison, Dialect, Pushed, Terms};
 use crate::model::{DxtField, DxtType, RelationName, uuid_text};
 
 /// Digits of a decimal that a literal keeps.
@@ -38,6 +38,11 @@ impl MysqlDialect {
     pub(super) fn zero_dates_as_null(mut self, yes: bool) -> Self {
         self.zero_dates_are_null = yes;
         self
+    }
+
+    /// Whether zero dates are read as NULL.
+    pub(super) fn reads_zero_dates_as_null(&self) -> bool {
+        self.zero_dates_are_null
     }
 
     /// What a column gives as text, in UTF-8.
@@ -192,6 +197,10 @@ impl Dialect for MysqlDialect {
             _ => name,
         };
         Pushed { sql: format!("{what} IS {not}NULL"), exact: true }
+    }
+
+    fn terms(&self) -> Option<&dyn Terms> {
+        Some(self)
     }
 
     fn one_of(&self, field: &DxtField, values: &[&ScalarValue]) -> Option<Pushed> {

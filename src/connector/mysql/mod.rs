@@ -33,6 +33,7 @@ mod parts;
 mod sink;
 mod source;
 mod statements;
+mod terms;
 mod transfer;
 mod types;
 mod upsert;

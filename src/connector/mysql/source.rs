@@ -1,5 +1,7 @@
 //! Reading: a relation or a query as a table; each part of a scan is one SELECT on a connection of its own.
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -178,6 +180,25 @@ impl RemoteSource for MysqlSource {
 
     fn parts(&self) -> &[String] {
         &self.parts
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(format!("mysql {:p}", Arc::as_ptr(&self.settings)))
+    }
+
+    fn joined(&self, others: &[Arc<dyn RemoteSource>]) -> Option<Arc<dyn RemoteSource>> {
+        let own = others.iter().map(|other| (other.as_ref() as &dyn Any).downcast_ref::<Self>());
+        let others = own.collect::<Option<Vec<_>>>()?;
+        let labels: BTreeSet<&str> =
+            others.iter().map(|other| other.label.as_str()).chain([self.label.as_str()]).collect();
+        Some(Arc::new(Self {
+            settings: self.settings.clone(),
+            encrypted: self.encrypted,
+            label: labels.into_iter().collect::<Vec<_>>().join(", "),
+            // What is special about columns has been said in the statement itself.
+            dialect: MysqlDialect::default(),
+            parts: Vec::new(),
+        }))
     }
 
     fn open(&self, query: RemoteQuery, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -34,7 +34,7 @@ pub struct DerivedTable {
 impl DerivedTable {
     /// The table for `plan`, which `rendered` came of. `None` where its types or sources do not fit together.
     pub fn new(rendered: Rendered, plan: &LogicalPlan, batch_size: usize) -> Option<Self> {
-        let Rendered { select, sources } = rendered;
+        let Rendered { select, ordered, sources } = rendered;
         // SQL has no empty select list.
         (!select.columns.is_empty()).then_some(())?;
         let (first, others) = sources.split_first()?;
@@ -49,7 +49,8 @@ impl DerivedTable {
         });
         let fields = fields.collect::<Option<Vec<_>>>()?;
         let schema = DxtSchema::new(fields.clone()).to_arrow();
-        Some(Self { source, select, fields, schema, order: order_of(plan), batch_size })
+        let order = if ordered { order_of(plan) } else { Vec::new() };
+        Some(Self { source, select, fields, schema, order, batch_size })
     }
 }
 

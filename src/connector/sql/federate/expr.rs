@@ -164,7 +164,7 @@ impl Scope<'_> {
         }
         let term = self.term(expr)?;
         (self.type_of(expr)? == *to && self.terms.typed(String::new(), to).is_some()).then_some(())?;
-        Some(self.terms.output(&Term { loose: true, ..term }))
+        Some(self.terms.branch(&term))
     }
 
     fn function(&self, call: &ScalarFunction, to: &DataType) -> Option<Term> {
@@ -177,7 +177,7 @@ impl Scope<'_> {
                 let [value, other] = call.args.as_slice() else { return None };
                 let (value, other) = (self.term(value)?, self.term(other)?);
                 let equal = self.terms.comparison(&value, Comparison::Eq, &other)?;
-                self.terms.typed(format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", self.terms.output(&value)), to)
+                self.terms.typed(format!("(CASE WHEN {equal} THEN NULL ELSE {} END)", self.terms.branch(&value)), to)
             }
             name => {
                 let args = call.args.iter().map(|arg| self.term(arg)).collect::<Option<Vec<_>>>()?;

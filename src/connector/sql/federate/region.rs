@@ -22,6 +22,8 @@ use crate::connector::sql::{RemoteSource, RemoteTable, filter};
 pub struct Rendered {
     /// The statement.
     pub select: Select,
+    /// Whether its rows come in the order of a sort at the region's top.
+    pub ordered: bool,
     /// The sources that it reads, which are of one system.
     pub sources: Vec<Arc<dyn RemoteSource>>,
 }
@@ -30,8 +32,13 @@ pub struct Rendered {
 /// join, a group, a limit. What a scan pushes down by itself is no reason.
 pub fn render(plan: &LogicalPlan) -> Option<Rendered> {
     let region = Region::of(plan)?;
-    let select = region.select(plan)?;
-    region.worth.get().then(|| Rendered { select, sources: region.sources.into_inner() })
+    let mut select = region.select(plan)?;
+    // Around a subquery its order is no promise.
+    let ordered = !region.terms()?.groups_within() || select.is_ungrouped();
+    if !ordered {
+        select = region.opened(select, Select::is_ungrouped)?;
+    }
+    region.worth.get().then(|| Rendered { select, ordered, sources: region.sources.into_inner() })
 }
 
 /// Splits the conditions of a filter into those that the system of its input can judge, and the others.
@@ -146,7 +153,9 @@ impl Region {
         let mut inner = String::new();
         let mut conditions = Vec::new();
         for condition in &scan.filters {
-            match filter::computed(condition, table.fields(), &name, own) {
+            let scans = own.scans_first() && filter::to_sql(condition, table.fields(), dialect).is_some();
+            let computed = || filter::computed(condition, table.fields(), &name, own);
+            match if scans { None } else { computed() } {
                 Some(condition) => conditions.push(condition),
                 // What a column means to its scan alone is said within it.
                 None => {
@@ -214,6 +223,9 @@ impl Region {
         }
         let full = meeting == Some(Meeting::Full);
         // PostgreSQL joins so by keys alone.
+        if full && !self.terms()?.full_join() {
+            return None;
+        }
         if full && (join.on.is_empty() || join.filter.is_some() || join.null_equality == NullEquality::NullEqualsNull) {
             return None;
         }

@@ -112,6 +112,11 @@ impl Select {
         self.plain()
     }
 
+    /// Whether its columns are no keys or aggregates.
+    pub fn is_ungrouped(&self) -> bool {
+        self.group.is_none()
+    }
+
     /// Sorts it.
     pub fn sort(&mut self, order: Vec<String>) {
         self.order = order;

@@ -87,6 +87,26 @@ pub trait Terms {
     /// A computed expression whose value has DataFusion's type `to`, such as a CASE of such values.
     fn typed(&self, sql: String, to: &DataType) -> Option<Term>;
 
+    /// A value of a CASE or COALESCE, in the type of the whole.
+    fn branch(&self, term: &Term) -> String {
+        self.output(&Term { loose: true, ..term.clone() })
+    }
+
+    /// Whether groups are made in a subquery, as what is read of their keys is an expression around them.
+    fn groups_within(&self) -> bool {
+        false
+    }
+
+    /// Whether there is a FULL JOIN.
+    fn full_join(&self) -> bool {
+        true
+    }
+
+    /// Whether a condition on a table is best put as its own scan would put it, so that indexes serve.
+    fn scans_first(&self) -> bool {
+        false
+    }
+
     /// A cast that loses nothing.
     fn cast(&self, term: &Term, to: &DataType) -> Option<Term>;
 
