@@ -35,6 +35,8 @@ pub(super) mod code {
     pub(in super::super) const QUERY_TIMEOUT: u16 = 3024;
     pub(in super::super) const CONNECTION_KILLED: u16 = 1927;
     pub(in super::super) const LOCAL_INFILE_DISABLED: u16 = 3948;
+    /// MariaDB's number of the same.
+    pub(in super::super) const LOAD_INFILE_CAPABILITY_DISABLED: u16 = 4166;
     pub(in super::super) const ACCESS_DENIED_NO_PASSWORD: u16 = 1698;
 }
 
@@ -121,7 +123,7 @@ fn way_out(code: u16, message: &str) -> Option<String> {
         }
         code::NO_REFERENCED_ROW => "load the table that it refers to first".into(),
         code::RECORD_FILE_FULL => "make room on the server".into(),
-        code::NOT_ALLOWED_COMMAND | code::LOCAL_INFILE_DISABLED => {
+        code::NOT_ALLOWED_COMMAND | code::LOCAL_INFILE_DISABLED | code::LOAD_INFILE_CAPABILITY_DISABLED => {
             "set local_infile=ON at the server, or `load_method: insert` in the load's options".into()
         }
         code::OPTION_PREVENTS_STATEMENT => {
@@ -264,6 +266,7 @@ mod tests {
         let error = said(1062, "Duplicate entry '1' for key 'PRIMARY'");
         assert_eq!(error.message(), "loading: Duplicate entry '1' for key 'PRIMARY' (error 1062, SQLSTATE HY000)");
         assert!(error.hint().unwrap().contains("upsert"));
+        assert!(said(4166, "disabled").hint().unwrap().contains("load_method: insert"));
         assert!(said(1044, "Access denied … CREATE TEMPORARY TABLES").hint().unwrap().contains("TEMPORARY"));
     }
 
