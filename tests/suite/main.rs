@@ -5,6 +5,7 @@ mod chaos;
 mod cli;
 mod config_errors;
 mod conformance;
+mod connectorx;
 mod counts;
 mod crash;
 mod differential;
