@@ -645,7 +645,7 @@ fn each_single_fault_is_found() {
         ),
         (
             "- {id: s, source: t, target: t, extract: 5}",
-            "<yaml>:10:44: extract must be a map, not 5 … known keys: mode, watermark_field, watermark_type, lookback, partitions, partition_field, batch_size",
+            "<yaml>:10:44: extract must be a map, not 5 … known keys: mode, watermark_field, watermark_type, lookback, partitions, partition_field, batch_size, require_pushdown",
         ),
         (
             "- {id: s, source: t, target: t, criteria: {limit: -1}}",

@@ -18,7 +18,7 @@ use super::catalog::{Kind, Relation, missing, table_of};
 use super::client::{Client, failed};
 use super::codec::{Decoder, Misfit, show};
 use super::dialect::SqliteDialect;
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, Size};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema};
@@ -109,6 +109,13 @@ impl RemoteSource for SqliteSource {
 
     fn label(&self) -> String {
         self.label.clone()
+    }
+
+    fn size(&self) -> Size {
+        // No table is larger than its file, in which numbers take less room than here.
+        let Ok(file) = std::fs::metadata(&self.client.path) else { return Size::UNKNOWN };
+        let bytes = usize::try_from(file.len()).unwrap_or(usize::MAX);
+        Size { rows: bytes / (self.names.len() + 2), bytes: bytes.saturating_mul(8) }
     }
 
     fn locator(&self) -> Option<String> {
