@@ -61,6 +61,10 @@ impl Tables {
         let expected = self.ask(FILES, sql).await;
         let mut differences = Vec::new();
         for system in self.spread.others().into_iter().chain(["pg"]) {
+            // MySQL's own instants end in 2038: dxt keeps them there as wall clock times of UTC, which are another type.
+            if system == "my" && (sql.contains(".tz") || sql.contains("with time zone")) {
+                continue;
+            }
             let got = self.ask(system, sql).await;
             if got.as_ref().is_err_and(|error| expected.is_ok() && error.contains(OVERFLOW)) {
                 continue;
