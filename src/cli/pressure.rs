@@ -55,8 +55,8 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_process_is_as_large_as_what_it_has_written_to() {
-        let before = resident().unwrap();
-        let held = vec![1_u8; 64 << 20];
-        assert!(resident().unwrap() >= before + (48 << 20), "{}", held.len());
+        // Other tests of this process take and give back as they like: what is held is a floor.
+        let held = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident().unwrap() >= 64 << 20, "{}", held.len());
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! Stream ─ fields ─▶ SELECT strict casts FROM source WHERE criteria AND watermark     (stream, fields, watermark, params)
 //!                    └▶ INSERT INTO buffer …, INSERT INTO target …                    (stream, sink)
+//!                    └▶ what one system can run of it, as one statement for it      (federate, pushdown)
 //! SQL ─── catalog ─▶ connections, buffers and files by name                           (engine, catalog)
 //!         statement ─▶ rows, or one load                                              (statement)
 //! ```

@@ -193,7 +193,8 @@ impl Terms for MysqlDialect {
     }
 
     fn groups(&self, term: &Term) -> bool {
-        class(term) != Class::Other
+        // A number in GROUP BY and ORDER BY is a column's place.
+        class(term) != Class::Other && term.sql.trim_matches(['(', ')']).parse::<f64>().is_err()
     }
 
     fn groups_within(&self) -> bool {
