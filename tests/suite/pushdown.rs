@@ -2,11 +2,12 @@
 
 use crate::support::{Kind, System, env, people, psql};
 
-/// The SELECTs of scans that the server has logged since `mark`.
-fn scans_since(mark: &str) -> Vec<String> {
+/// The SELECTs of a test's scans that the server has logged since `mark`.
+fn scans_since(mark: &str, system: &System) -> Vec<String> {
     let log = std::fs::read_to_string(env("DXT_TEST_PG_LOG")).expect("the server's log");
     let tail = log.rsplit_once(mark).expect("the mark").1;
-    tail.lines().filter(|line| line.contains("COPY (SELECT")).map(str::to_string).collect()
+    let ours = |line: &&str| line.contains("COPY (SELECT") && line.contains(&format!("\"{}\"", system.schema()));
+    tail.lines().filter(ours).map(str::to_string).collect()
 }
 
 /// Runs a query of a system's connection, and gives its rows as CSV and the scans that the server has seen.
@@ -19,7 +20,7 @@ fn asked(system: &System, mark: &str, sql: &str) -> (String, Vec<String>) {
     system.project.write("q.yaml", &yaml);
     psql(&format!("SELECT $m${mark}$m$"));
     let ran = system.project.dxt(&["query", "--format", "csv", "--", sql, "q.yaml"]).exits(0);
-    (ran.out, scans_since(mark))
+    (ran.out, scans_since(mark, system))
 }
 
 /// Customers and their orders: 100 of the former, 10,000 of the latter.
@@ -62,8 +63,8 @@ fn semi_joins_and_subqueries_of_one_server_run_there() {
     let system = System::new(Kind::Postgres);
     let (orders, customers) = shop(&system);
     for (i, (condition, part, rows)) in [
-        (format!("EXISTS (SELECT 1 FROM pg.{orders} o WHERE o.customer = c.id AND o.total > 2490)"), "EXISTS (", 41),
-        (format!("c.id NOT IN (SELECT o.customer FROM pg.{orders} o WHERE o.total > 2490)"), "NOT ", 59),
+        (format!("EXISTS (SELECT 1 FROM pg.{orders} o WHERE o.customer = c.id AND o.total > 2490)"), "EXISTS (", 40),
+        (format!("c.id NOT IN (SELECT o.customer FROM pg.{orders} o WHERE o.total > 2490)"), "NOT ", 60),
         (format!("c.id = (SELECT max(o.customer) FROM pg.{orders} o)"), "max(", 1),
         (format!("c.id IN (SELECT o.customer FROM pg.{orders} o WHERE o.id < 5) OR c.id = 50"), "EXISTS (", 5),
     ]
@@ -175,7 +176,7 @@ fn a_stream_may_demand_what_runs_at_its_source() {
         system.project.dxt(&["run", "p.yaml", "--format", "json", "--quiet"])
     };
     let table = format!("{{connection: pg, value: {orders}}}");
-    let query = |sql: &str| format!("{{type: query, sql: \"{sql}\"}}");
+    let query = |sql: &str| format!("{{type: query, sql: '{}'}}", sql.replace('\'', "''"));
     for (source, rest, demand) in [
         (
             table.clone(),
