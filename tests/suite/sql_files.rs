@@ -234,7 +234,7 @@ fn each_fault_of_a_sql_file_has_its_place_and_a_way_out() {
             "f.sql:1:9: id belongs to one SELECT, and this block is the pipeline's",
         ),
         (
-            "-- dxt: {target: t}\n\n-- dxt: {target: t}\n\n-- dxt: {target: t}\nSELECT 1",
+            "-- dxt: {target: {connection: db}}\n\n-- dxt: {target: t}\n\n-- dxt: {target: t}\nSELECT 1",
             "f.sql:5:1: a second dxt block for one SELECT",
         ),
         ("/* dxt {target: t, streams: []} */ SELECT 1", "f.sql:1:20: unknown key streams"),
