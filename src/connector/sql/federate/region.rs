@@ -208,6 +208,7 @@ impl Region {
     }
 
     fn join(&self, join: &Join) -> Option<Select> {
+        self.terms()?.joins().then_some(())?;
         let (left, right) = (self.select(&join.left)?, self.select(&join.right)?);
         let meeting = match join.join_type {
             JoinType::Inner => Some(Meeting::Inner),

@@ -97,6 +97,11 @@ pub trait Terms {
         false
     }
 
+    /// Whether tables are joined there as fast as here, also where no index serves.
+    fn joins(&self) -> bool {
+        true
+    }
+
     /// Whether there is a FULL JOIN.
     fn full_join(&self) -> bool {
         true
