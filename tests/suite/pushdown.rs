@@ -1,6 +1,6 @@
 //! What a plan's systems do themselves: proved by the statements that PostgreSQL has logged, and by how many rows came.
 
-use crate::support::{Kind, System, env, people, psql};
+use crate::support::{Kind, System, env, psql, sqlite3};
 
 /// The SELECTs of a test's scans that the server has logged since `mark`.
 fn scans_since(mark: &str, system: &System) -> Vec<String> {
@@ -13,7 +13,7 @@ fn scans_since(mark: &str, system: &System) -> Vec<String> {
 /// Runs a query of a system's connection, and gives its rows as CSV and the scans that the server has seen.
 fn asked(system: &System, mark: &str, sql: &str) -> (String, Vec<String>) {
     let yaml = format!(
-        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - {{id: s, source: {{connection: files, value: none.csv}}, \
+        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}, lite: 'sqlite:///lite.db'}}\nstreams:\n  - {{id: s, source: {{connection: files, value: none.csv}}, \
          target: {{connection: files, value: out/}}}}\n",
         system.connection()
     );
@@ -109,18 +109,16 @@ fn what_would_mean_another_thing_there_stays_here() {
 }
 
 #[test]
-fn a_join_with_a_small_file_reads_the_keys_that_it_has_and_no_others() {
+fn a_join_with_a_small_table_of_another_system_reads_the_keys_that_it_has_and_no_others() {
     let system = System::new(Kind::Postgres);
     let (orders, _) = shop(&system);
     grown(&orders, "i, 1, NULL, 1, 1");
-    people(
-        &system.project.path("who.parquet"),
-        &[(17, Some("Ada"), None), (4_711, Some("Bo"), None), (99_999, None, None)],
+    sqlite3(
+        &system.project.path("lite.db"),
+        "CREATE TABLE who (id BIGINT, name TEXT); INSERT INTO who VALUES (17, 'Ada'), (4711, 'Bo'), (99999, NULL)",
     );
     let sql = |kind: &str| {
-        format!(
-            "SELECT o.id, w.name FROM files.\"who.parquet\" w {kind} JOIN pg.{orders} o ON w.id = o.id ORDER BY o.id"
-        )
+        format!("SELECT o.id, w.name FROM lite.who w {kind} JOIN pg.{orders} o ON w.id = o.id ORDER BY o.id")
     };
     let (rows, scans) = asked(&system, "pushdown-keys", &sql(""));
     assert_eq!(rows, "id,name\n17,Ada\n4711,Bo\n");
@@ -128,7 +126,7 @@ fn a_join_with_a_small_file_reads_the_keys_that_it_has_and_no_others() {
     assert!(["17", "4711", "99999"].iter().all(|key| scan.contains(key)), "{scan}");
     // How many rows came is what counts.
     let yaml = format!(
-        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}}}\nstreams:\n  - id: s\n    source: {{type: query, sql: '{}'}}\n    \
+        "version: 1\nname: p\nconnections: {{pg: {}, files: {{type: file, path: .}}, lite: 'sqlite:///lite.db'}}\nstreams:\n  - id: s\n    source: {{type: query, sql: '{}'}}\n    \
          target: {{connection: files, value: out.csv}}\n    load: {{mode: replace}}\n",
         system.connection(),
         sql("").replace('\'', "''")
@@ -141,7 +139,7 @@ fn a_join_with_a_small_file_reads_the_keys_that_it_has_and_no_others() {
     let fetched = analyzed["fetched"].as_array().unwrap();
     let from =
         |part: &str| fetched.iter().find(|f| f["source"].as_str().unwrap().contains(part)).unwrap()["rows"].clone();
-    assert_eq!((from("orders"), from("who.parquet")), (2.into(), 3.into()), "{explained:#}");
+    assert_eq!((from("orders"), from("lite.who")), (2.into(), 3.into()), "{explained:#}");
     assert!(explained[0]["sql"][0]["sql"].as_str().unwrap().contains("4711"), "{explained:#}");
     assert!(!system.project.path("out.csv").exists(), "nothing is loaded");
     // All rows of a side that is kept whole are wanted.
@@ -156,13 +154,16 @@ fn keys_of_other_types_and_thousands_of_them_are_sent_along() {
     let (orders, customers) = shop(&system);
     grown(&orders, "i, 1, NULL, 1, 1");
     grown(&customers, "i, 'n' || i, repeat('x', 40)");
-    let keys: Vec<(i64, Option<&str>, Option<i64>)> = (0..1_000).map(|i| (i * 10 + 1, Some("n7"), None)).collect();
-    people(&system.project.path("keys.parquet"), &keys);
-    let sql = format!("SELECT count(*) AS n FROM files.\"keys.parquet\" k JOIN pg.{orders} o ON k.id = o.id");
+    sqlite3(
+        &system.project.path("lite.db"),
+        "CREATE TABLE keys (id BIGINT, name TEXT); WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 999) \
+         INSERT INTO keys SELECT i * 10 + 1, 'n7' FROM c",
+    );
+    let sql = format!("SELECT count(*) AS n FROM lite.keys k JOIN pg.{orders} o ON k.id = o.id");
     let (rows, scans) = asked(&system, "pushdown-thousand", &sql);
     assert_eq!(rows, "n\n1000\n");
     assert!(matches!(scans.as_slice(), [scan] if scan.contains(" IN (") && scan.contains("9991")), "{}", scans.len());
-    let sql = format!("SELECT DISTINCT c.id FROM files.\"keys.parquet\" k JOIN pg.{customers} c ON c.name = k.name");
+    let sql = format!("SELECT DISTINCT c.id FROM lite.keys k JOIN pg.{customers} c ON c.name = k.name");
     let (rows, scans) = asked(&system, "pushdown-text", &sql);
     assert_eq!(rows, "id\n7\n");
     assert!(matches!(scans.as_slice(), [scan] if scan.contains("'n7'")), "{scans:#?}");
