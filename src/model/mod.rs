@@ -22,8 +22,8 @@ pub use dtype::{DxtType, TypeName};
 pub use duration::parse_duration;
 pub use field::{FieldSource, FieldSpec, FieldTarget, Generator};
 pub use name::RelationName;
-pub(crate) use options::nearest;
 pub use options::{OptionReader, Options};
+pub(crate) use options::{nearest, one_of};
 pub(crate) use param::param_fault;
 pub use param::{Param, Params};
 pub use pipeline::{

@@ -109,6 +109,23 @@ impl<'a> OptionReader<'a> {
     }
 }
 
+/// The value of an option that is one of a few words. `whose` as in [`OptionReader::new`].
+///
+/// # Errors
+/// Configuration: it is none of them, with the nearest.
+pub(crate) fn one_of<T: Copy>(whose: &str, option: &str, word: &str, known: &[(&str, T)]) -> Result<T> {
+    if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let text = format!("{whose}: {option} must be one of {}, not {word}", names.join(", "));
+    let error = Error::new(ErrorKind::Configuration, text);
+    Err(match nearest(word, &names) {
+        Some(name) => error.with_hint(format!("did you mean {name}?")),
+        None => error,
+    })
+}
+
 /// The known word nearest to a misspelt one, where one is near enough to suggest.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known

@@ -4,6 +4,7 @@
 //! the first and the last are open, and NULL goes with the first.
 
 use crate::connector::ExtractRequest;
+use crate::connector::sql::parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, nearest};
 
@@ -64,22 +65,9 @@ pub(super) fn ranges(column: &str, bounds: &[Option<String>], parts: Option<usiz
     };
     let (least, greatest) = (number(least)?, number(greatest)?);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let parts = parts.unwrap_or(cores.min(DEFAULT_LIMIT)).max(1) as i128;
-    let width = greatest.saturating_sub(least).saturating_add(1);
-    let parts = parts.min(width);
-    // Split by quotient and remainder: the product of a width and a part may be beyond i128.
-    let cut = |part: i128| least + width / parts * part + width % parts * part / parts;
-    let cuts: Vec<i128> = (1..parts).map(cut).collect();
-    if cuts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let range = |part: usize| match (part.checked_sub(1).and_then(|i| cuts.get(i)), cuts.get(part)) {
-        (Some(start), Some(end)) => format!("({column} >= {start} AND {column} < {end})"),
-        (Some(start), None) => format!("({column} >= {start})"),
-        (None, Some(end)) => format!("({column} < {end} OR {column} IS NULL)"),
-        (None, None) => "1 = 1".into(),
-    };
-    Ok((0..=cuts.len()).map(range).collect())
+    let cuts = parts::points(least, greatest, parts.unwrap_or(cores.min(DEFAULT_LIMIT)).max(1));
+    let cuts: Vec<String> = cuts.iter().map(ToString::to_string).collect();
+    Ok(parts::ranges(column, &cuts, &format!(" OR {column} IS NULL")))
 }
 
 #[cfg(test)]

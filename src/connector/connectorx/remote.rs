@@ -17,7 +17,7 @@ use futures::TryStreamExt;
 
 use super::systems::{self, Columns, Profile, Source};
 use super::{Scan, names, parts, scan};
-use crate::connector::sql::{Comparison, Dialect, Pushed, RemoteQuery, RemoteSource, RemoteTable};
+use crate::connector::sql::{Comparison, Dialect, Pushed, RemoteQuery, RemoteSource, RemoteTable, subquery};
 use crate::connector::{
     Addressing, Capabilities, Connector, Dataset, ExtractRequest, Extractor, Factory, RelationInfo, ServerInfo,
     TypeMapper,
@@ -221,7 +221,8 @@ impl Connector for Remote {
         let dialect = RemoteDialect(self.profile);
         let (from, label, relation) = match &request.dataset {
             Dataset::Relation(name) => (dialect.relation(name), format!("{}.{name}", self.name), Some(name)),
-            Dataset::Sql(sql) => (subquery(sql)?, format!("{} (SQL)", self.name), None),
+            // Oracle knows no AS there.
+            Dataset::Sql(sql) => (subquery(sql, "dxt_source")?, format!("{} (SQL)", self.name), None),
             Dataset::Path(path) => {
                 let what = format!("{} has no files such as {path}", self.profile.product);
                 return Err(Error::new(ErrorKind::Connector, what).with_hint("name a relation, or give SQL"));
@@ -276,16 +277,6 @@ impl Remote {
         let bounds: Vec<Option<String>> = rows.into_iter().flatten().collect();
         parts::ranges(&column, &bounds, request.partitions)
     }
-}
-
-/// The user's SELECT as an item of a FROM clause.
-fn subquery(sql: &str) -> Result<String> {
-    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-    if sql.trim().is_empty() {
-        return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
-    }
-    // On lines of its own: the last line may end in a comment. Oracle knows no AS there.
-    Ok(format!("(\n{sql}\n) dxt_source"))
 }
 
 // The pair of names says which way a type goes; a mapper is a value, so both take it.

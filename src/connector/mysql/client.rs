@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::config::{Settings, SslMode};
 use super::error;
+use crate::connector::sql::Open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 
@@ -24,22 +25,6 @@ const PROCESS: &str = include_str!("../../../sql/mysql/process.sql");
 const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of a file that go to the server in one packet.
 const PACKET: usize = 256 << 10;
-
-/// Counts the connections of one connector that are open, by those who hold it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Open(Arc<()>);
-
-impl Open {
-    /// Waits, for a while, until no connection is left: a process that ends before would leave what the server is doing.
-    pub(super) async fn ended(&self) {
-        let all = async {
-            while Arc::strong_count(&self.0) > 1 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let _ = timeout(GRACE, all).await;
-    }
-}
 
 /// Which product answers, and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]

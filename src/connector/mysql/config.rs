@@ -8,8 +8,8 @@ use mysql_async::{OptsBuilder, SslOpts};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::client::Open;
 use super::url;
+use crate::connector::sql::Open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, Secret, nearest};
 

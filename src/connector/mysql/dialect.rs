@@ -10,6 +10,7 @@ use chrono::{Datelike, NaiveDate};
 use datafusion::common::ScalarValue;
 
 use super::types::MyType;
+use crate::connector::sql::literal::{integer, micros, string, time_of_day};
 use crate::connector::sql::{Comparison, Dialect, Pushed, Terms};
 use crate::model::{DxtField, DxtType, RelationName, uuid_text};
 
@@ -158,7 +159,7 @@ impl Dialect for MysqlDialect {
                 ScalarValue::Date32(Some(days)) => exact(&name, format!("DATE'{}'", day(i64::from(*days))?)),
                 _ => None,
             },
-            MyType::Time(_) => exact(&name, format!("TIME'{}'", clock(time(value)?))),
+            MyType::Time(_) => exact(&name, format!("TIME'{}'", clock(time_of_day(value)?))),
             MyType::Datetime(_) => match micros(value)? {
                 (micros, false) => exact(&name, format!("TIMESTAMP'{}'", moment(micros)?)),
                 _ => None,
@@ -247,20 +248,6 @@ fn hex(bytes: &[u8]) -> String {
     format!("x'{digits}'")
 }
 
-fn integer(value: &ScalarValue) -> Option<i128> {
-    Some(match value {
-        ScalarValue::Int8(Some(n)) => i128::from(*n),
-        ScalarValue::Int16(Some(n)) => i128::from(*n),
-        ScalarValue::Int32(Some(n)) => i128::from(*n),
-        ScalarValue::Int64(Some(n)) => i128::from(*n),
-        ScalarValue::UInt8(Some(n)) => i128::from(*n),
-        ScalarValue::UInt16(Some(n)) => i128::from(*n),
-        ScalarValue::UInt32(Some(n)) => i128::from(*n),
-        ScalarValue::UInt64(Some(n)) => i128::from(*n),
-        _ => return None,
-    })
-}
-
 fn decimal(value: &ScalarValue) -> Option<String> {
     let (digits, scale) = match value {
         ScalarValue::Decimal128(Some(n), _, scale) => (n.to_string(), *scale),
@@ -306,38 +293,6 @@ pub(super) fn clock(micros: i64) -> String {
 pub(super) fn moment(micros: i64) -> Option<String> {
     const DAY: i64 = 86_400_000_000;
     Some(format!("{} {}", day(micros.div_euclid(DAY))?, clock(micros.rem_euclid(DAY))))
-}
-
-fn time(value: &ScalarValue) -> Option<i64> {
-    let micros = match value {
-        ScalarValue::Time32Second(Some(t)) => i64::from(*t).checked_mul(1_000_000)?,
-        ScalarValue::Time32Millisecond(Some(t)) => i64::from(*t).checked_mul(1_000)?,
-        ScalarValue::Time64Microsecond(Some(t)) => *t,
-        ScalarValue::Time64Nanosecond(Some(t)) if t % 1_000 == 0 => t / 1_000,
-        _ => return None,
-    };
-    (0..86_400_000_000).contains(&micros).then_some(micros)
-}
-
-/// Microseconds since 1970 and whether they are an instant; `None` where they are finer.
-fn micros(value: &ScalarValue) -> Option<(i64, bool)> {
-    let (micros, zone) = match value {
-        ScalarValue::TimestampSecond(Some(t), zone) => (t.checked_mul(1_000_000)?, zone),
-        ScalarValue::TimestampMillisecond(Some(t), zone) => (t.checked_mul(1_000)?, zone),
-        ScalarValue::TimestampMicrosecond(Some(t), zone) => (*t, zone),
-        ScalarValue::TimestampNanosecond(Some(t), zone) if t % 1_000 == 0 => (t / 1_000, zone),
-        _ => return None,
-    };
-    Some((micros, zone.is_some()))
-}
-
-fn string(value: &ScalarValue) -> Option<&str> {
-    match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
-            Some(text)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

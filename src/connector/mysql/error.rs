@@ -1,10 +1,9 @@
 //! What the server and the driver say, as errors of dxt: what happened, the way out, and whether it may be gone later.
 
-use std::error::Error as StdError;
-
 use mysql_async::{DriverError, Error as Driver, IoError};
 
 use super::config::{Settings, SslMode};
+use crate::connector::sql::causes::{chain, sources};
 use crate::error::{Error, ErrorKind};
 use crate::transient;
 
@@ -172,7 +171,7 @@ pub(super) fn refused(settings: &Settings, error: Driver) -> Error {
             new(format!("cannot connect to {location} by TLS: {text}")).with_hint(hint)
         }
         other => {
-            let io = causes(&other).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+            let io = sources(&other).find_map(|cause| cause.downcast_ref::<std::io::Error>());
             let kind = io.map(std::io::Error::kind);
             let hint = match kind {
                 Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
@@ -211,22 +210,6 @@ fn way_in(settings: &Settings, code: u16) -> String {
         code::SERVER_SHUTDOWN => "the server is stopping: try again".into(),
         _ => "look at the server's log".into(),
     }
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// An error and its causes on one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for said in causes(error).map(ToString::to_string) {
-        if !text.contains(&said) {
-            text += if text.is_empty() { "" } else { ": " };
-            text += &said;
-        }
-    }
-    text
 }
 
 /// A text of the server's, which may hold a value, shortened.

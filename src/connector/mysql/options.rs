@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{OptionReader, Options, nearest};
+use crate::model::{OptionReader, Options, one_of};
 
 const WHOSE: &str = "load options of MySQL";
 const STRATEGIES: [(&str, ReplaceStrategy); 2] = [("delete", ReplaceStrategy::Delete), ("swap", ReplaceStrategy::Swap)];
@@ -53,7 +53,7 @@ impl LoadOptions {
         let mut reader = OptionReader::new(options, WHOSE);
         let replace = match reader.string("replace_strategy")? {
             None => ReplaceStrategy::Delete,
-            Some(word) => one_of("replace_strategy", &word, &STRATEGIES)?,
+            Some(word) => one_of(WHOSE, "replace_strategy", &word, &STRATEGIES)?,
         };
         let lock_timeout = match reader.string("lock_timeout")? {
             None => PATIENCE,
@@ -61,7 +61,7 @@ impl LoadOptions {
         };
         let method = match reader.string("load_method")? {
             None => Method::Auto,
-            Some(word) => one_of("load_method", &word, &METHODS)?,
+            Some(word) => one_of(WHOSE, "load_method", &word, &METHODS)?,
         };
         reader.finish()?;
         Ok(Self { replace, lock_timeout, method })
@@ -75,18 +75,6 @@ impl LoadOptions {
 
 fn wrong(what: String) -> Error {
     Error::new(ErrorKind::Configuration, format!("{WHOSE}: {what}"))
-}
-
-fn one_of<T: Copy>(option: &str, word: &str, known: &[(&str, T)]) -> Result<T> {
-    if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
-        return Ok(*value);
-    }
-    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    let error = wrong(format!("{option} must be one of {}, not {word}", names.join(", ")));
-    Err(match nearest(word, &names) {
-        Some(name) => error.with_hint(format!("did you mean {name}?")),
-        None => error,
-    })
 }
 
 fn timeout(text: &str) -> Result<Duration> {

@@ -9,6 +9,7 @@ use super::dialect::{clock, day, quote};
 use super::statements::render;
 use super::types::{MyType, SYSTEM};
 use crate::connector::ExtractRequest;
+use crate::connector::sql::parts::{points, ranges};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, nearest};
 
@@ -58,7 +59,7 @@ pub(super) async fn plan(
     let whole = |text: Option<String>| text?.split('.').next()?.parse::<i128>().ok();
     let (Some(least), Some(greatest)) = (whole(least), whole(greatest)) else { return Ok(Vec::new()) };
     let literals: Vec<String> = points(least, greatest, parts).into_iter().filter_map(|n| cuts.literal(n)).collect();
-    Ok(ranges(&name, &literals))
+    Ok(ranges(&name, &literals, &format!(" OR {name} IS NULL")))
 }
 
 fn column<'a>(schema: &'a DxtSchema, name: &str) -> Result<&'a DxtField> {
@@ -115,47 +116,18 @@ impl Cuts {
     }
 }
 
-/// The beginnings of all parts but the first: at most so many parts as there are values.
-fn points(least: i128, greatest: i128, parts: usize) -> Vec<i128> {
-    let width = greatest.saturating_sub(least).saturating_add(1);
-    let parts = i128::try_from(parts).unwrap_or(i128::MAX).min(width);
-    // Where the product does not fit, the width is divided first.
-    let at = |part: i128| width.checked_mul(part).map_or(width / parts * part, |product| product / parts);
-    (1..parts).map(|part| least + at(part)).collect()
-}
-
-/// The ranges between the cuts; NULLs go with the first.
-fn ranges(column: &str, cuts: &[String]) -> Vec<String> {
-    if cuts.is_empty() {
-        return Vec::new();
-    }
-    (0..=cuts.len())
-        .map(|part| match (part.checked_sub(1).and_then(|i| cuts.get(i)), cuts.get(part)) {
-            (None, Some(end)) => format!("({column} < {end} OR {column} IS NULL)"),
-            (Some(start), Some(end)) => format!("({column} >= {start} AND {column} < {end})"),
-            (Some(start), None) => format!("({column} >= {start})"),
-            (None, None) => "true".into(),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn there_are_never_more_parts_than_values_and_they_are_even() {
-        assert_eq!(points(1, 100, 4), [26, 51, 76]);
-        assert_eq!(points(5, 5, 4), [] as [i128; 0]);
-        assert_eq!(points(0, 1, 9), [1]);
-        assert_eq!(points(i128::from(i64::MIN), i128::from(u64::MAX), 2).len(), 1);
-    }
-
-    #[test]
     fn the_first_and_the_last_range_are_open_and_a_null_is_in_the_first() {
         let cuts = [10, 20].map(|n| Cuts::Number.literal(n).unwrap());
-        assert_eq!(ranges("`a`", &cuts), ["(`a` < 10 OR `a` IS NULL)", "(`a` >= 10 AND `a` < 20)", "(`a` >= 20)"]);
-        assert!(ranges("`a`", &[]).is_empty());
+        assert_eq!(
+            ranges("`a`", &cuts, " OR `a` IS NULL"),
+            ["(`a` < 10 OR `a` IS NULL)", "(`a` >= 10 AND `a` < 20)", "(`a` >= 20)"]
+        );
+        assert!(ranges("`a`", &[], "").is_empty());
     }
 
     #[test]

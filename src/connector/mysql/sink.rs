@@ -15,9 +15,10 @@ use super::dialect::quote;
 use super::load::MysqlLoad;
 use super::statements::{Plan, watermark};
 use super::types::{MyType, SYSTEM, from_native, is_text_of, to_native};
+use crate::connector::sql::check_columns;
 use crate::connector::{Load, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, RelationName, nearest};
+use crate::model::{DxtField, DxtSchema, DxtType, LoadMode, RelationName};
 
 /// Characters of a name.
 const NAME_CHARS: usize = 64;
@@ -229,30 +230,8 @@ fn check_existing(relation: &Relation, spec: &LoadSpec) -> Result<()> {
         let hint = format!("alter it: ALTER TABLE {} ENGINE=InnoDB", super::dialect::relation(&relation.name));
         return Err(Error::new(ErrorKind::Loader, what).with_hint(hint));
     }
-    let known = relation.schema.names();
+    check_columns(&relation.schema, &spec.schema)?;
     let schema = |what: String| Error::new(ErrorKind::Schema, what);
-    let names = |fields: Vec<&DxtField>| fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ");
-    let missing: Vec<&DxtField> =
-        spec.schema.fields.iter().filter(|f| relation.schema.field(&f.name).is_none()).collect();
-    if let Some(first) = missing.first() {
-        let error = schema(format!("the target has no column {}", names(missing.clone())));
-        return Err(error.with_hint(match nearest(&first.name, &known) {
-            Some(name) => format!("did you mean {name}? A field's `target: {{name: …}}` names its column"),
-            None => format!("the target's columns are {}", known.join(", ")),
-        }));
-    }
-    let in_load = |f: &&DxtField| spec.schema.field(&f.name).is_some();
-    let generated: Vec<&DxtField> = relation.schema.fields.iter().filter(|f| f.generated).filter(in_load).collect();
-    if !generated.is_empty() {
-        let error = schema(format!("the target generates {} itself", names(generated)));
-        return Err(error.with_hint("leave it out of the stream's `fields`"));
-    }
-    let required = |f: &&DxtField| !f.nullable && !f.has_default && !f.generated;
-    let unfilled: Vec<&DxtField> = relation.schema.fields.iter().filter(required).filter(|f| !in_load(f)).collect();
-    if !unfilled.is_empty() {
-        let error = schema(format!("the load has no value for {}, which the target wants NOT NULL", names(unfilled)));
-        return Err(error.with_hint("add a field for it, or give the column a default"));
-    }
     for field in &spec.schema.fields {
         let Some(column) = relation.schema.field(&field.name) else {
             continue;

@@ -18,7 +18,7 @@ use super::error;
 use super::parts;
 use super::types::{MyType, SYSTEM};
 use crate::connector::connectorx::{Scan, System, scan};
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable};
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, subquery};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
@@ -48,7 +48,7 @@ impl MysqlExtractor {
                 (dialect::relation(&relation.name), relation.name.to_string(), relation.schema, dialect)
             }
             Dataset::Sql(sql) => {
-                let from = subquery(sql)?;
+                let from = subquery(sql, "AS dxt_source")?;
                 let (schema, dialect) = catalog::describe(&mut session, &from).await?;
                 (from, "SQL".to_string(), schema, dialect)
             }
@@ -110,19 +110,6 @@ pub(super) fn options(options: &Options) -> Result<bool> {
     };
     reader.finish()?;
     Ok(null)
-}
-
-/// The user's SELECT as an item of a FROM clause.
-fn subquery(sql: &str) -> Result<String> {
-    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-    if sql.trim().is_empty() {
-        return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
-    }
-    if sql.contains('\0') {
-        return Err(Error::new(ErrorKind::Configuration, "the source's SQL has a NUL character"));
-    }
-    // On lines of its own: the last line may end in a comment.
-    Ok(format!("(\n{sql}\n) AS dxt_source"))
 }
 
 /// Takes types that the pipeline declares where the server's own could refuse values: texts of dates, and numbers that a
@@ -223,13 +210,6 @@ impl RemoteSource for MysqlSource {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn sql_stands_in_a_from_clause_whatever_its_end() {
-        assert_eq!(subquery("SELECT 1 ;\n ;").unwrap(), "(\nSELECT 1\n) AS dxt_source");
-        assert_eq!(subquery("SELECT 1 -- one").unwrap(), "(\nSELECT 1 -- one\n) AS dxt_source");
-        assert_eq!(subquery(" ; ").unwrap_err().kind(), ErrorKind::Configuration);
-    }
 
     #[test]
     fn zero_dates_are_an_error_unless_null_is_asked_for() {

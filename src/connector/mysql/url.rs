@@ -3,110 +3,36 @@
 //! `mysql://user:password@host:3306/database?name=value`. The scheme may name a driver (`mysql+pymysql://`), which says
 //! nothing here. Names of parameters are taken with `-` or `_` alike. A socket stands in `?socket=/path`.
 
-use percent_encoding::percent_decode_str;
-
 use super::config::wrong;
+use crate::connector::sql::url::{self, Url};
 use crate::error::{Error, Result};
 
-/// Takes a URL apart into parameters, in order. No part of it is shown in an error: a password that is not encoded may be
-/// anywhere in it.
+/// Takes a URL apart into parameters, in order. No part of it is shown in an error.
 ///
 /// # Errors
 /// Configuration: it is malformed.
-pub(super) fn parameters(url: &str) -> Result<Vec<(String, String)>> {
-    let Some((_, rest)) = url.split_once("://") else {
-        return Err(malformed("`//` is missing"));
-    };
-    if rest.contains('#') {
-        return Err(malformed("it has a #"));
-    }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut found = Vec::new();
-    let mut add = |name: &str, value: String| found.push((name.to_string(), value));
-
-    let host = match authority.rsplit_once('@') {
-        None => authority,
-        Some((user, host)) => {
-            let (user, password) = user.split_once(':').map_or((user, None), |(user, word)| (user, Some(word)));
-            if !user.is_empty() {
-                add("user", decode(user)?);
-            }
-            if let Some(password) = password {
-                add("password", decode(password)?);
-            }
-            host
-        }
-    };
-    let (host, port) = place(host)?;
-    if !host.is_empty() {
-        add("host", decode(host)?);
-    }
-    if !port.is_empty() {
-        add("port", port.to_string());
-    }
-    if database.contains(['/', '@']) {
-        return Err(malformed("the database's name has a / or @"));
-    }
-    if !database.is_empty() {
-        add("database", decode(database)?);
-    }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| malformed("a parameter has no ="))?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || !name.chars().all(plain) {
-            return Err(malformed("a parameter's name is not one"));
-        }
-        add(name, decode(value)?);
-    }
-    Ok(found)
-}
-
-/// `name`, `name:port`, `[v6]:port`, `:port` or nothing.
-fn place(text: &str) -> Result<(&str, &str)> {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, rest) = rest.split_once(']').ok_or_else(|| malformed("a [ has no ]"))?;
-            if address.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(malformed("what stands in [] is no IPv6 address"));
-            }
-            match rest.strip_prefix(':') {
-                Some(port) => (address, port),
-                None if rest.is_empty() => (address, ""),
-                None => return Err(malformed("something stands between ] and the port")),
-            }
-        }
-        None => match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err(malformed("a host has two colons; an IPv6 address stands in []"));
-            }
-            Some(parts) => parts,
-            None => (text, ""),
-        },
-    };
-    if name.contains(',') {
+pub(super) fn parameters(text: &str) -> Result<Vec<(String, String)>> {
+    let url = Url::parse(text, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-', &malformed)?;
+    let (host, port) = url::place(url.hosts, &malformed)?;
+    if host.contains(',') {
         return Err(malformed("it names several hosts; dxt takes one"));
     }
-    if !port.chars().all(|c| c.is_ascii_digit()) {
-        return Err(malformed("the port is not a number"));
-    }
-    Ok((name, port))
+    let said = |part: String| Some(part).filter(|part| !part.is_empty());
+    let parts = [
+        ("user", url.user),
+        ("password", url.password),
+        ("host", said(url::decode(host, &malformed)?)),
+        ("port", said(port.to_string())),
+        ("database", url.database),
+    ];
+    let given = parts.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
+    Ok(given.chain(url.query.into_iter().map(|(name, value)| (name.to_string(), value))).collect())
 }
 
 fn malformed(what: &str) -> Error {
     wrong(format!("the connection's URL is malformed: {what}")).with_hint(
         "write mysql://user:password@host:3306/database?ssl-mode=preferred, special characters percent-encoded",
     )
-}
-
-fn decode(part: &str) -> Result<String> {
-    let bytes = part.as_bytes();
-    let broken = |at: usize| !bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && broken(at)) {
-        return Err(malformed("a % is not followed by two hexadecimal digits (write %25 for a %)"));
-    }
-    let text = percent_decode_str(part).decode_utf8().map_err(|_| malformed("a part is not UTF-8"))?;
-    if text.contains('\0') { Err(malformed("it has a NUL")) } else { Ok(text.into_owned()) }
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use super::connect::connect;
 use super::error;
 use super::tls::{Encrypted, Tls};
 use super::watch::{self, CopyIn, CopyOut, Identity, Wait, Waits};
+use crate::connector::sql::Open;
+use crate::connector::sql::causes::chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault;
 
@@ -34,23 +36,6 @@ pub(super) struct Route {
     pub(super) limit: Duration,
     /// Held as long as the session's connection is.
     pub(super) open: Open,
-}
-
-/// Counts the connections of one connector that are open, by those who hold it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Open(Arc<()>);
-
-impl Open {
-    /// Waits, for a while, until no connection is left. A process that ends before leaves a query that nobody reads
-    /// running on its server.
-    pub(super) async fn ended(&self) {
-        let all = async {
-            while Arc::strong_count(&self.0) > 1 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let _ = timeout(GRACE, all).await;
-    }
 }
 
 /// A session. Dropped without [`Session::close`], it cancels what the server is doing for it and breaks the connection,
@@ -143,7 +128,7 @@ impl Session {
                 biased;
                 ended = connection => match ended {
                     Ok(()) => ("it was closed".to_string(), None),
-                    Err(e) => (error::chain(&e), None),
+                    Err(e) => (chain(&e), None),
                 },
                 (why, who) = lost => (why, Some(who)),
             };

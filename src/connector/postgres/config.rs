@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::config::{ChannelBinding, SslMode};
 
-use super::client::Open;
 use super::passfile::{self, Login};
 use super::tls::{Mode, TlsSettings};
 use super::url;
+use crate::connector::sql::Open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ConnectionConfig, Secret, nearest};
 

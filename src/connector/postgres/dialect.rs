@@ -6,6 +6,7 @@ use datafusion::common::ScalarValue;
 
 use super::codec::text;
 use super::types::PgType;
+use crate::connector::sql::literal::{self, integer, string, time_of_day};
 use crate::connector::sql::{Comparison, Dialect, Pushed, Terms};
 use crate::model::{DxtField, DxtType, uuid_text};
 
@@ -184,15 +185,7 @@ pub(super) fn literal(native: PgType, value: &ScalarValue) -> Option<String> {
             _ => None,
         },
         PgType::Time(_) => {
-            let micros = match value {
-                ScalarValue::Time32Second(Some(t)) => i64::from(*t).checked_mul(1_000_000)?,
-                ScalarValue::Time32Millisecond(Some(t)) => i64::from(*t).checked_mul(1_000)?,
-                ScalarValue::Time64Microsecond(Some(t)) => *t,
-                ScalarValue::Time64Nanosecond(Some(t)) if t % 1_000 == 0 => t / 1_000,
-                _ => return None,
-            };
-            let within = (0..86_400_000_000).contains(&micros);
-            within.then_some(())?;
+            let micros = time_of_day(value)?;
             Some(format!("TIME '{}'", written(|out| text::time(out, micros))?))
         }
         PgType::Timestamp(_) => match micros(value)? {
@@ -223,20 +216,6 @@ fn written(write: impl FnOnce(&mut String) -> std::fmt::Result) -> Option<String
     write(&mut text).ok().map(|()| text)
 }
 
-fn integer(value: &ScalarValue) -> Option<i128> {
-    Some(match value {
-        ScalarValue::Int8(Some(n)) => i128::from(*n),
-        ScalarValue::Int16(Some(n)) => i128::from(*n),
-        ScalarValue::Int32(Some(n)) => i128::from(*n),
-        ScalarValue::Int64(Some(n)) => i128::from(*n),
-        ScalarValue::UInt8(Some(n)) => i128::from(*n),
-        ScalarValue::UInt16(Some(n)) => i128::from(*n),
-        ScalarValue::UInt32(Some(n)) => i128::from(*n),
-        ScalarValue::UInt64(Some(n)) => i128::from(*n),
-        _ => return None,
-    })
-}
-
 fn decimal(value: &ScalarValue) -> Option<String> {
     match value {
         ScalarValue::Decimal128(Some(n), _, scale) => written(|out| text::decimal128(out, *n, *scale)),
@@ -257,25 +236,9 @@ fn float(value: f64, shortest: &str, native: &str) -> Option<String> {
 
 /// Microseconds since 1970 and whether they are an instant; `None` where they are finer or out of PostgreSQL's range.
 fn micros(value: &ScalarValue) -> Option<(i64, bool)> {
-    let (micros, zone) = match value {
-        ScalarValue::TimestampSecond(Some(t), zone) => (t.checked_mul(1_000_000)?, zone),
-        ScalarValue::TimestampMillisecond(Some(t), zone) => (t.checked_mul(1_000)?, zone),
-        ScalarValue::TimestampMicrosecond(Some(t), zone) => (*t, zone),
-        ScalarValue::TimestampNanosecond(Some(t), zone) if t % 1_000 == 0 => (t / 1_000, zone),
-        _ => return None,
-    };
     // The range begins with that of dates, and 64 bits from 1970 end before it does.
     let first = text::DATE_RANGE.start() * 86_400_000_000;
-    (micros >= first).then_some((micros, zone.is_some()))
-}
-
-fn string(value: &ScalarValue) -> Option<&str> {
-    match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
-            Some(text)
-        }
-        _ => None,
-    }
+    literal::micros(value).filter(|(micros, _)| *micros >= first)
 }
 
 #[cfg(test)]

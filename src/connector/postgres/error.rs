@@ -6,6 +6,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::codec::shorten;
 use super::config::{Place, Settings};
+use crate::connector::sql::causes::{chain, sources};
 use crate::error::{Error, ErrorKind};
 use crate::transient;
 
@@ -115,7 +116,7 @@ pub(super) fn refused(login: &Login<'_>, error: &tokio_postgres::Error) -> Error
         let error = new(format!("{location} refuses the connection: {}", said.message()));
         return error.with_hint(way_in(login, said)).transient(is_transient(said.code()));
     }
-    if let Some(error) = causes(error).find_map(rustls_error) {
+    if let Some(error) = sources(error).find_map(rustls_error) {
         let (what, hint) = untrusted(login, error);
         return new(format!("cannot connect to {location} by TLS: {what}")).with_hint(hint);
     }
@@ -125,7 +126,7 @@ pub(super) fn refused(login: &Login<'_>, error: &tokio_postgres::Error) -> Error
         return new(format!("cannot connect to {location}: the server has no TLS, and sslmode={mode} wants it"))
             .with_hint("set `ssl = on` at the server, or use sslmode=prefer on a network that you trust");
     }
-    let io = causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let io = sources(error).find_map(|cause| cause.downcast_ref::<std::io::Error>());
     let hint = match io.map(std::io::Error::kind) {
         Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
             "check host and port, and that the server is running and listens there"
@@ -211,22 +212,6 @@ fn untrusted(login: &Login<'_>, error: &rustls::Error) -> (String, String) {
         other => (other.to_string(), "look at the server's log".into()),
     };
     (what, hint)
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for said in causes(error).map(ToString::to_string) {
-        if !text.contains(&said) {
-            text += if text.is_empty() { "" } else { ": " };
-            text += &said;
-        }
-    }
-    text
 }
 
 /// A longer text of the server's: it may hold several values.

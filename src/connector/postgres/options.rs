@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{OptionReader, Options, nearest};
+use crate::model::{OptionReader, Options, one_of};
 
 const WHOSE: &str = "load options of PostgreSQL";
 const STRATEGIES: [(&str, ReplaceStrategy); 4] = [
@@ -81,7 +81,7 @@ impl LoadOptions {
         let mut reader = OptionReader::new(options, WHOSE);
         let replace = match reader.string("replace_strategy")? {
             None => ReplaceStrategy::Truncate,
-            Some(word) => one_of("replace_strategy", &word, &STRATEGIES)?,
+            Some(word) => one_of(WHOSE, "replace_strategy", &word, &STRATEGIES)?,
         };
         let lock_timeout = match reader.string("lock_timeout")? {
             None => LockTimeout::Session,
@@ -96,18 +96,6 @@ impl LoadOptions {
 
 fn wrong(what: String) -> Error {
     Error::new(ErrorKind::Configuration, format!("{WHOSE}: {what}"))
-}
-
-fn one_of<T: Copy>(option: &str, word: &str, known: &[(&str, T)]) -> Result<T> {
-    if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
-        return Ok(*value);
-    }
-    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    let error = wrong(format!("{option} must be one of {}, not {word}", names.join(", ")));
-    Err(match nearest(word, &names) {
-        Some(name) => error.with_hint(format!("did you mean {name}?")),
-        None => error,
-    })
 }
 
 fn timeout(text: &str) -> Result<LockTimeout> {
@@ -150,7 +138,7 @@ fn index(value: &Value) -> Result<Index> {
             let given = reader.value("columns").and_then(columns);
             let (unique, name) = (reader.bool("unique")?.unwrap_or(false), reader.string("name")?);
             let methods = METHODS.map(|method| (method, method));
-            let method = reader.string("method")?.map(|word| one_of("method", &word, &methods)).transpose()?;
+            let method = reader.string("method")?.map(|word| one_of(WHOSE, "method", &word, &methods)).transpose()?;
             reader.finish()?;
             let columns = given.ok_or_else(|| shape(value).with_hint(HINT))?;
             if let Some(method) = method.filter(|method| unique && *method != "btree") {

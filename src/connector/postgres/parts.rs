@@ -11,6 +11,7 @@ use super::statements::render;
 use super::types::{PgType, SYSTEM};
 use crate::connector::ExtractRequest;
 use crate::connector::sql::Dialect;
+use crate::connector::sql::parts::ranges;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, nearest};
 
@@ -139,19 +140,7 @@ async fn by_column(
     let rows = session.rows(&sql, &[], DOING).await?;
     let cuts = rows.iter().map(|row| Ok(format!("'{}'::{}", get::<String>(row, 0)?, bounds.native)));
     let cuts = cuts.collect::<Result<Vec<_>>>()?;
-    Ok(if cuts.is_empty() { Vec::new() } else { ranges(&column, &cuts, &format!(" OR {column} IS NULL")) })
-}
-
-/// The ranges between the cuts; what has no place in an order goes with the first.
-fn ranges(column: &str, cuts: &[String], others: &str) -> Vec<String> {
-    (0..=cuts.len())
-        .map(|part| match (part.checked_sub(1).and_then(|i| cuts.get(i)), cuts.get(part)) {
-            (None, Some(end)) => format!("({column} < {end}{others})"),
-            (Some(start), Some(end)) => format!("({column} >= {start} AND {column} < {end})"),
-            (Some(start), None) => format!("({column} >= {start})"),
-            (None, None) => "true".into(),
-        })
-        .collect()
+    Ok(ranges(&column, &cuts, &format!(" OR {column} IS NULL")))
 }
 
 /// How a column's ranges are found.

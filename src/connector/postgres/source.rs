@@ -21,7 +21,7 @@ use super::parts;
 use super::snapshot::{Lease, Reading, Scope, Snapshots, database, identity};
 use super::statements::copy_out;
 use super::watch::CopyOut;
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, Size};
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, Size, subquery};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
@@ -63,7 +63,7 @@ impl PostgresExtractor {
                 (from, label, relation.schema.clone(), dialect, Some(relation))
             }
             Dataset::Sql(sql) => {
-                let from = subquery(sql)?;
+                let from = subquery(sql, "AS dxt_source")?;
                 let (schema, dialect) = catalog::describe(&session, &from).await?;
                 (from, "SQL".to_string(), schema, dialect, None)
             }
@@ -126,19 +126,6 @@ pub(super) fn options(options: &Options) -> Result<Scope> {
     };
     reader.finish()?;
     Ok(scope)
-}
-
-/// The user's SELECT as an item of a FROM clause.
-fn subquery(sql: &str) -> Result<String> {
-    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-    if sql.trim().is_empty() {
-        return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
-    }
-    if sql.contains('\0') {
-        return Err(Error::new(ErrorKind::Configuration, "the source's SQL has a NUL character"));
-    }
-    // On lines of its own: the last line may end in a comment.
-    Ok(format!("(\n{sql}\n) AS dxt_source"))
 }
 
 /// Reads as text what the pipeline takes as text, as its own types could refuse values: NaN, infinity.
@@ -317,13 +304,6 @@ pub(super) async fn fetch(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sql_stands_in_a_from_clause_whatever_its_end() {
-        assert_eq!(subquery("SELECT 1 ;\n ;").unwrap(), "(\nSELECT 1\n) AS dxt_source");
-        assert_eq!(subquery("SELECT 1 -- one").unwrap(), "(\nSELECT 1 -- one\n) AS dxt_source");
-        assert_eq!(subquery(" ; ").unwrap_err().kind(), ErrorKind::Configuration);
-    }
 
     #[test]
     fn a_column_declared_as_string_keeps_its_native_type() {

@@ -4,74 +4,25 @@
 //! (`postgresql+psycopg://`), which says nothing here. A socket's folder stands in `?host=/folder`, or percent-encoded in
 //! the host's place. SQLAlchemy's `?host=a:1&host=b:2` means the same as `?host=a,b&port=1,2`.
 
-use percent_encoding::percent_decode_str;
-
 use super::config::wrong;
+use crate::connector::sql::url::{self, Url};
 use crate::error::{Error, Result};
 
-/// Takes a URL apart into parameters, in order. No part of it is shown in an error: a password that is not encoded may be
-/// anywhere in it.
+/// Takes a URL apart into parameters, in order. No part of it is shown in an error.
 ///
 /// # Errors
 /// Configuration: it is malformed.
-pub(super) fn parameters(url: &str) -> Result<Vec<(String, String)>> {
-    let Some((_, rest)) = url.split_once("://") else {
-        return Err(malformed("`//` is missing"));
-    };
-    if rest.contains('#') {
-        return Err(malformed("it has a #"));
-    }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut found = Vec::new();
-    let mut add = |name: &str, value: String| found.push((name.to_string(), value));
-
-    let hosts = match authority.rsplit_once('@') {
-        None => authority,
-        Some((user, hosts)) => {
-            let (user, password) = user.split_once(':').map_or((user, None), |(user, word)| (user, Some(word)));
-            if !user.is_empty() {
-                add("user", decode(user)?);
-            }
-            if let Some(password) = password {
-                add("password", decode(password)?);
-            }
-            hosts
-        }
-    };
-    let (hosts, ports) = lists(hosts.split(',').map(host).collect::<Result<_>>()?);
-    if let Some(hosts) = hosts {
-        add("host", hosts);
-    }
-    if let Some(ports) = ports {
-        add("port", ports);
-    }
-    if database.contains(['/', '@']) {
-        return Err(malformed("the database's name has a / or @"));
-    }
-    if !database.is_empty() {
-        add("database", decode(database)?);
-    }
-
-    let mut named = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| malformed("a parameter has no ="))?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-            return Err(malformed("a parameter's name is not one"));
-        }
-        match name {
-            "host" => named.push(decode(value)?),
-            name => add(name, decode(value)?),
-        }
-    }
-    let (hosts, ports) = lists(named.iter().flat_map(|hosts| hosts.split(',')).map(named_host).collect());
-    if let Some(hosts) = hosts {
-        add("host", hosts);
-    }
-    if let Some(ports) = ports {
-        add("port", ports);
-    }
-    Ok(found)
+pub(super) fn parameters(text: &str) -> Result<Vec<(String, String)>> {
+    let url = Url::parse(text, |c| c.is_ascii_lowercase() || c == '_', &malformed)?;
+    let (hosts, ports) = lists(url.hosts.split(',').map(host).collect::<Result<_>>()?);
+    let (named, others): (Vec<_>, Vec<_>) = url.query.into_iter().partition(|(name, _)| *name == "host");
+    let named = named.iter().flat_map(|(_, hosts)| hosts.split(',')).map(named_host).collect();
+    let (named_hosts, named_ports) = lists(named);
+    let parts =
+        [("user", url.user), ("password", url.password), ("host", hosts), ("port", ports), ("database", url.database)];
+    let others = others.into_iter().map(|(name, value)| (name, Some(value)));
+    let all = parts.into_iter().chain(others).chain([("host", named_hosts), ("port", named_ports)]);
+    Ok(all.filter_map(|(name, value)| Some((name.to_string(), value?))).collect())
 }
 
 fn malformed(what: &str) -> Error {
@@ -80,42 +31,10 @@ fn malformed(what: &str) -> Error {
     )
 }
 
-fn decode(part: &str) -> Result<String> {
-    let bytes = part.as_bytes();
-    let broken = |at: usize| !bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    if bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && broken(at)) {
-        return Err(malformed("a % is not followed by two hexadecimal digits (write %25 for a %)"));
-    }
-    let text = percent_decode_str(part).decode_utf8().map_err(|_| malformed("a part is not UTF-8"))?;
-    if text.contains('\0') { Err(malformed("it has a NUL")) } else { Ok(text.into_owned()) }
-}
-
-/// One host of the authority: `name`, `name:port`, `[v6]:port`, `:port` or nothing.
+/// One host of the authority.
 fn host(text: &str) -> Result<(String, String)> {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, rest) = rest.split_once(']').ok_or_else(|| malformed("a [ has no ]"))?;
-            if address.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(malformed("what stands in [] is no IPv6 address"));
-            }
-            match rest.strip_prefix(':') {
-                Some(port) => (address, port),
-                None if rest.is_empty() => (address, ""),
-                None => return Err(malformed("something stands between ] and the port")),
-            }
-        }
-        None => match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err(malformed("a host has two colons; an IPv6 address stands in []"));
-            }
-            Some((name, port)) => (name, port),
-            None => (text, ""),
-        },
-    };
-    if !port.chars().all(|c| c.is_ascii_digit()) {
-        return Err(malformed("the port is not a number"));
-    }
-    Ok((decode(name)?, port.to_string()))
+    let (name, port) = url::place(text, &malformed)?;
+    Ok((url::decode(name, &malformed)?, port.to_string()))
 }
 
 /// One host of `?host=`: SQLAlchemy puts the port behind it.

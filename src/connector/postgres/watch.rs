@@ -18,7 +18,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{CopyInSink, CopyOutStream, Error, SimpleQueryMessage};
 
 use super::client::Route;
-use super::error::chain;
+use crate::connector::sql::causes::chain;
 
 /// Between two askings that must agree before a connection counts as lost.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -3,11 +3,17 @@
 //!
 //! A SQL connector gives a [`Dialect`] and a [`RemoteSource`]; [`RemoteTable`] does the rest.
 
+pub mod causes;
 pub mod federate;
 mod filter;
 mod keys;
+pub mod literal;
+mod open;
+pub mod parts;
 mod scan;
 mod table;
+mod target;
+pub mod url;
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -16,12 +22,14 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, RelationName};
 
 pub use federate::Terms;
+pub use open::Open;
 pub use scan::{RemoteScanExec, Size};
 pub use table::RemoteTable;
+pub use target::check_columns;
 
 /// A comparison that a filter may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,4 +175,33 @@ pub trait RemoteSource: Any + Debug + Send + Sync {
     /// by bytes (about 2 MB). The stream must fail where the remote side ends without its end marker, and must stop
     /// the remote query when it is dropped.
     fn open(&self, query: RemoteQuery, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream>;
+}
+
+/// The user's SELECT as an item of a FROM clause. `alias` names it: `AS dxt_source`.
+///
+/// # Errors
+/// Configuration: it is empty, or holds a NUL.
+pub fn subquery(sql: &str, alias: &str) -> Result<String> {
+    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    if sql.trim().is_empty() {
+        return Err(Error::new(ErrorKind::Configuration, "the source's SQL is empty"));
+    }
+    if sql.contains('\0') {
+        return Err(Error::new(ErrorKind::Configuration, "the source's SQL has a NUL character"));
+    }
+    // On lines of its own: the last line may end in a comment.
+    Ok(format!("(\n{sql}\n) {alias}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_stands_in_a_from_clause_whatever_its_end() {
+        let subquery = |sql| subquery(sql, "AS dxt_source");
+        assert_eq!(subquery("SELECT 1 ;\n ;").unwrap(), "(\nSELECT 1\n) AS dxt_source");
+        assert_eq!(subquery("SELECT 1 -- one").unwrap(), "(\nSELECT 1 -- one\n) AS dxt_source");
+        assert_eq!(subquery(" ; ").unwrap_err().kind(), ErrorKind::Configuration);
+    }
 }
