@@ -22,7 +22,7 @@ use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{BufferConfig, ConnectionConfig, Params};
 use crate::plan::statement::{self, Access, Change, Parsed, Statement};
-use crate::plan::{Engine, physical_plan};
+use crate::plan::{Engine, QUERY_ROWS, physical_plan};
 
 /// What the SQL of a command may name.
 pub struct Named {
@@ -209,7 +209,7 @@ pub async fn run(args: QueryArgs, global: &Global) -> Result<u8> {
     let patience = if statements.iter().any(Parsed::changes) { None } else { Some(PATIENCE) };
     let interrupt = Interrupt::listen(None, patience)?;
     let session = Session {
-        context: context(&engine),
+        context: engine.query_context(QUERY_ROWS),
         access,
         format,
         output: args.output.as_deref(),
@@ -234,13 +234,6 @@ pub async fn run(args: QueryArgs, global: &Global) -> Result<u8> {
             Ok(FAILED)
         }
     }
-}
-
-/// The context that statements run in.
-fn context(engine: &Arc<Engine>) -> SessionContext {
-    // Two at least: DataFusion joins by sorting only in parts.
-    let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-    engine.context(partitions, 8192)
 }
 
 /// A file holds one result, as does a stream of Parquet or Arrow.

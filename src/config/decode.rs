@@ -133,7 +133,8 @@ pub(super) enum Role {
     Project,
 }
 
-const PROJECT_KEYS: [&str; 12] = [
+/// Keys of every file. A pipeline has `streams` besides.
+pub(super) const FILE_KEYS: [&str; 12] = [
     "version",
     "name",
     "description",
@@ -146,21 +147,6 @@ const PROJECT_KEYS: [&str; 12] = [
     "load",
     "retries",
     "retry_wait",
-];
-const PIPELINE_KEYS: [&str; 13] = [
-    "version",
-    "name",
-    "description",
-    "connections",
-    "vars",
-    "source",
-    "target",
-    "buffer",
-    "extract",
-    "load",
-    "retries",
-    "retry_wait",
-    "streams",
 ];
 const STREAM_KEYS: [&str; 11] =
     ["id", "description", "tags", "source", "target", "criteria", "fields", "extract", "load", "retries", "retry_wait"];
@@ -175,11 +161,12 @@ impl RawFile {
     /// Expands the variables of a file's tree and reads it. `None` where it is no map.
     pub fn decode(node: &mut Node, role: Role, cx: &mut Cx<'_>) -> Option<Self> {
         let pending = expand(node, role, cx);
-        let (what, known): (_, &[&'static str]) = match role {
-            Role::Pipeline => ("a pipeline", &PIPELINE_KEYS),
-            Role::Project => ("a project", &PROJECT_KEYS),
+        let (what, more): (_, &[&'static str]) = match role {
+            Role::Pipeline => ("a pipeline", &["streams"]),
+            Role::Project => ("a project", &[]),
         };
-        let fields = Fields::open(node, what, known, &mut cx.findings)?;
+        let known = [&FILE_KEYS[..], more].concat();
+        let fields = Fields::open(node, what, &known, &mut cx.findings)?;
         version(&fields, role, &mut cx.findings);
         let name = fields.text("name", &mut cx.findings);
         if role == Role::Pipeline && matches!(name, Given::Absent | Given::Cleared(_)) {

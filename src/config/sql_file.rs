@@ -18,27 +18,12 @@
 //! The file is made into the tree that the same pipeline would have in YAML, so that all keys, checks and errors are the
 //! same ones.
 
+use super::decode::FILE_KEYS;
 use super::findings::{Findings, Mark};
 use super::node::{Entry, Node, Scalar, Value};
 use super::read::{Fields, shown};
 use super::sql_blocks::{Block, FORM, Statement, gather};
 
-/// Keys of the pipeline's block, where streams have their own.
-const HEADER_KEYS: [&str; 13] = [
-    "version",
-    "name",
-    "description",
-    "connections",
-    "vars",
-    "source",
-    "target",
-    "buffer",
-    "extract",
-    "load",
-    "retries",
-    "retry_wait",
-    "tags",
-];
 /// Keys that only a pipeline has.
 const PIPELINE_ONLY: [&str; 5] = ["version", "name", "connections", "vars", "buffer"];
 /// Keys of a stream's block. `source` has no value there: that is the SELECT.
@@ -134,9 +119,10 @@ fn known(block: &Block, keys: &[&'static str], findings: &mut Findings) {
 
 /// The pipeline's block without what belongs to one SELECT, which is reported.
 fn belonging(header: Block, findings: &mut Findings) -> Block {
+    let keys = [&FILE_KEYS[..], &["tags"]].concat();
     let (strays, entries): (Vec<Entry>, Vec<Entry>) = header.entries.into_iter().partition(|entry| {
         let key = entry.key.as_str();
-        STREAM_KEYS.contains(&key) && !HEADER_KEYS.contains(&key)
+        STREAM_KEYS.contains(&key) && !keys.contains(&key)
     });
     for stray in strays {
         let message = format!("{} belongs to one SELECT, and this block is the pipeline's", stray.key);
@@ -144,7 +130,7 @@ fn belonging(header: Block, findings: &mut Findings) -> Block {
         findings.add(stray.key_mark, message, hint);
     }
     let header = Block { mark: header.mark, entries };
-    known(&header, &HEADER_KEYS, findings);
+    known(&header, &keys, findings);
     header
 }
 

@@ -23,6 +23,10 @@ use crate::model::{ConnectionConfig, Stream, TargetKind, nearest};
 /// Keys of one side of a join that narrow what is read of the other; of more, their least and greatest do.
 const KEYS: usize = 20_000;
 
+/// Rows per batch of a query at most: sorts and joins hold many batches at once, and those of a plain transfer are too long
+/// for them.
+pub const QUERY_ROWS: usize = 8192;
+
 /// Connectors by connection name, the buffer, and the folder that paths in ad-hoc SQL start at.
 #[derive(Debug)]
 pub struct Engine {
@@ -138,6 +142,13 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(Relays))
             .build();
         SessionContext::new_with_state(state)
+    }
+
+    /// A context for queries, which run in as many parts as there are cores. `batch_size`: [`QUERY_ROWS`] at most.
+    pub fn query_context(self: &Arc<Self>, batch_size: usize) -> SessionContext {
+        // Two at least: DataFusion joins by sorting only in parts.
+        let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+        self.context(partitions, batch_size)
     }
 
     pub(super) fn buffer(&self) -> Option<&Arc<dyn Buffer>> {

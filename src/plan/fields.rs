@@ -181,7 +181,7 @@ fn seconds(dtype: &DxtType) -> Option<u8> {
 }
 
 /// A type that has no parameters.
-fn plain_type(name: TypeName) -> DxtType {
+pub(super) fn plain_type(name: TypeName) -> DxtType {
     match name {
         TypeName::Int8 => DxtType::Int8,
         TypeName::Int16 => DxtType::Int16,

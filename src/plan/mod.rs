@@ -34,7 +34,7 @@ mod uuids;
 mod verify;
 pub mod watermark;
 
-pub use engine::Engine;
+pub use engine::{Engine, QUERY_ROWS};
 pub use explain::{Explained, PlanForm, explain};
 pub use memory::Resources;
 pub(crate) use memory::physical_plan;

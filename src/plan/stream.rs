@@ -17,7 +17,7 @@ use super::rewrite;
 use super::sink::{SinkTable, Staging, TargetStaging, Watch};
 use super::strict::strict_cast;
 use super::watermark::{self, Watermark};
-use super::{Engine, RunInfo, origin, params, primary_key, pushdown};
+use super::{Engine, QUERY_ROWS, RunInfo, origin, params, primary_key, pushdown};
 use crate::connector::sql::RemoteTable;
 use crate::connector::{Dataset, ExtractRequest, LoadSpec, Loader};
 use crate::error::{Error, ErrorKind, Position, Result, ResultExt};
@@ -36,18 +36,10 @@ pub struct ExtractPlan {
     pub watermark: Option<Watermark>,
 }
 
-/// Rows per batch of a query at most.
-const QUERY_ROWS: usize = 8192;
-
 /// The context that a stream's plans run in. A query may run in parts at once; a plain transfer keeps the order of rows.
 pub fn context(engine: &Arc<Engine>, stream: &Stream) -> SessionContext {
     match stream.source.kind {
-        SourceKind::Query(_) => {
-            // Two at least: DataFusion joins by sorting only in parts.
-            let parts = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-            // Sorts and joins hold many batches at once: those of a plain transfer are too long for them.
-            engine.context(parts, stream.extract.batch_size.min(QUERY_ROWS))
-        }
+        SourceKind::Query(_) => engine.query_context(stream.extract.batch_size.min(QUERY_ROWS)),
         _ => plain_context(engine, stream),
     }
 }

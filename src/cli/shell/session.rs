@@ -12,10 +12,7 @@ use crate::connector::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BufferConfig, ConnectionConfig, Params};
 use crate::plan::statement::{self, Access, Parsed, Statement as Planned};
-use crate::plan::{Engine, Resources, physical_plan};
-
-/// Rows of a batch at most.
-const BATCH: usize = 8192;
+use crate::plan::{Engine, QUERY_ROWS, Resources, physical_plan};
 
 /// What all statements of a shell may name, and the bounds of each.
 #[derive(Clone)]
@@ -75,9 +72,7 @@ impl Statement {
     /// # Errors
     /// Configuration: it does not parse, or may not run. Schema and the like: it cannot be planned. As a change fails.
     pub async fn execute(&self, sql: &str, cancel: &CancellationToken) -> Result<Outcome> {
-        // Two at least: DataFusion joins by sorting only in parts.
-        let partitions = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-        let context = self.engine.context(partitions, BATCH);
+        let context = self.engine.query_context(QUERY_ROWS);
         let statement = one(sql)?;
         for earlier in &self.session.lasting {
             // A view of a system that is gone is missed by who names it.

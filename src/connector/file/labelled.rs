@@ -5,9 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result as PlanResult, Statistics, internal_datafusion_err, internal_err};
+use datafusion::common::{DataFusionError, Result as PlanResult, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -15,7 +14,6 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
@@ -99,26 +97,6 @@ impl ExecutionPlan for LabelledExec {
             Err(_) => Err(named(&label, internal_datafusion_err!("a page is malformed"))),
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> PlanResult<Arc<Statistics>> {
-        /// About how many bytes a text takes.
-        const TEXT: usize = 64;
-        let schema = self.schema();
-        // How much there is, and no more: bounds leave NaN out. Files write a value once that many rows have, and here each row
-        // has its own.
-        let mut known = Statistics::new_unknown(&schema);
-        let Some(input) = inputs.first() else { return Ok(Arc::new(known)) };
-        let width: usize = schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(TEXT)).sum();
-        let rows = input.num_rows.get_value().copied();
-        let bytes = rows.map(|rows| rows.saturating_mul(width)).max(input.total_byte_size.get_value().copied());
-        known.num_rows = rows.map_or(Precision::Absent, Precision::Inexact);
-        known.total_byte_size = bytes.map_or(Precision::Absent, Precision::Inexact);
-        Ok(Arc::new(known))
     }
 
     fn supports_limit_pushdown(&self) -> bool {

@@ -15,7 +15,7 @@ use datafusion::common::ScalarValue;
 
 use super::dialect::{MysqlDialect, quote_text};
 use super::types::{MyType, SYSTEM};
-use crate::connector::sql::federate::{AggregateCall, Arithmetic, Term, Terms};
+use crate::connector::sql::federate::{AggregateCall, Arithmetic, Term, Terms, second_digits};
 use crate::connector::sql::{Comparison, Dialect};
 use crate::model::{DxtField, DxtType};
 
@@ -51,12 +51,6 @@ fn class(term: &Term) -> Class {
 
 /// The type that has just the values of one of DataFusion's, as it is spelled there.
 fn native_of(to: &DataType) -> Option<String> {
-    let digits = |unit: &TimeUnit| match unit {
-        TimeUnit::Second => Some(0),
-        TimeUnit::Millisecond => Some(3),
-        TimeUnit::Microsecond => Some(6),
-        TimeUnit::Nanosecond => None,
-    };
     Some(match to {
         DataType::Boolean => "tinyint(1)".into(),
         DataType::Int64 => "bigint".into(),
@@ -66,17 +60,10 @@ fn native_of(to: &DataType) -> Option<String> {
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) if *p <= DIGITS && (0..=FRACTION).contains(s) => {
             format!("decimal({p},{s})")
         }
-        DataType::Timestamp(unit, None) => format!("datetime({})", digits(unit)?),
-        DataType::Timestamp(unit, Some(_)) => format!("timestamp({})", digits(unit)?),
+        DataType::Timestamp(unit, None) => format!("datetime({})", second_digits(*unit)?),
+        DataType::Timestamp(unit, Some(_)) => format!("timestamp({})", second_digits(*unit)?),
         _ => return None,
     })
-}
-
-fn scale(term: &Term) -> i8 {
-    match term.field.dtype {
-        DxtType::Decimal { scale, .. } => scale,
-        _ => 0,
-    }
 }
 
 /// Digits before the point that a number has at most.
@@ -171,7 +158,7 @@ impl Terms for MysqlDialect {
         match (class(term), to) {
             // MySQL counts with 64 bits always.
             (Class::Number, DataType::Int64) if term.field.dtype.is_integer() && is_signed(term) => same(),
-            (Class::Number, DataType::Decimal128(p, s) | DataType::Decimal256(p, s)) if *s >= scale(term) => {
+            (Class::Number, DataType::Decimal128(p, s) | DataType::Decimal256(p, s)) if *s >= term.scale() => {
                 let fits = whole_digits(term)? <= i16::from(*p) - i16::from(*s) && native_of(to).is_some();
                 fits.then(|| self.typed(format!("CAST({} AS DECIMAL({p},{s}))", term.sql), to))?
             }
@@ -233,10 +220,10 @@ impl Terms for MysqlDialect {
             (DataType::Int64, Arithmetic::Divide | Arithmetic::Modulo) => whole && divisor(),
             (DataType::Int64, _) => whole,
             (DataType::Decimal128(_, s) | DataType::Decimal256(_, s), Arithmetic::Plus | Arithmetic::Minus) => {
-                *s == scale(left).max(scale(right))
+                *s == left.scale().max(right.scale())
             }
             (DataType::Decimal128(_, s) | DataType::Decimal256(_, s), Arithmetic::Times) => {
-                i32::from(*s) == i32::from(scale(left)) + i32::from(scale(right)) && *s <= FRACTION
+                i32::from(*s) == i32::from(left.scale()) + i32::from(right.scale()) && *s <= FRACTION
             }
             _ => false,
         };
@@ -285,10 +272,10 @@ impl Terms for MysqlDialect {
         match (call.name, call.to) {
             ("count", _) => self.typed(of("COUNT"), call.to),
             ("sum", DataType::Int64) if number && arg.field.dtype.is_integer() => self.typed(of("SUM"), call.to),
-            ("sum", DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if number && *s == scale(arg) => {
+            ("sum", DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if number && *s == arg.scale() => {
                 self.typed(of("SUM"), call.to)
             }
-            ("avg", DataType::Decimal128(_, s)) if number && *s == scale(arg) + 4 && *s <= FRACTION => {
+            ("avg", DataType::Decimal128(_, s)) if number && *s == arg.scale() + 4 && *s <= FRACTION => {
                 let tens = 10_i128.pow(u32::try_from(*s).ok()?);
                 let (sum, count) = (format!("({} * {tens})", of("SUM")), of("COUNT"));
                 let cut = format!("TRUNCATE({sum} / {count}, 0)");

@@ -10,12 +10,12 @@
 //! | `extract(year …)` has a year 0 | one year more before it |
 //! | arithmetic of floats, quotients of decimals, casts that round, upper and lower case | stay here |
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::dialect::{PostgresDialect, literal, quote_text};
 use super::types::{PgType, SYSTEM};
-use crate::connector::sql::federate::{AggregateCall, Arithmetic, Term, Terms};
+use crate::connector::sql::federate::{AggregateCall, Arithmetic, Term, Terms, second_digits};
 use crate::connector::sql::{Comparison, Dialect};
 use crate::model::{DxtField, DxtType};
 
@@ -55,12 +55,6 @@ fn class(term: &Term) -> Class {
 
 /// The type that has just the values of one of DataFusion's, as it is spelled there.
 fn native_of(to: &DataType) -> Option<String> {
-    let digits = |unit: &TimeUnit| match unit {
-        TimeUnit::Second => Some(0),
-        TimeUnit::Millisecond => Some(3),
-        TimeUnit::Microsecond => Some(6),
-        TimeUnit::Nanosecond => None,
-    };
     Some(match to {
         DataType::Boolean => "boolean".into(),
         DataType::Int16 => "smallint".into(),
@@ -72,19 +66,11 @@ fn native_of(to: &DataType) -> Option<String> {
         DataType::Date32 => "date".into(),
         DataType::FixedSizeBinary(16) => "uuid".into(),
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) if *s >= 0 => format!("numeric({p},{s})"),
-        DataType::Timestamp(unit, None) => format!("timestamp({}) without time zone", digits(unit)?),
-        DataType::Timestamp(unit, Some(_)) => format!("timestamp({}) with time zone", digits(unit)?),
-        DataType::Time32(unit) | DataType::Time64(unit) => format!("time({}) without time zone", digits(unit)?),
+        DataType::Timestamp(unit, None) => format!("timestamp({}) without time zone", second_digits(*unit)?),
+        DataType::Timestamp(unit, Some(_)) => format!("timestamp({}) with time zone", second_digits(*unit)?),
+        DataType::Time32(unit) | DataType::Time64(unit) => format!("time({}) without time zone", second_digits(*unit)?),
         _ => return None,
     })
-}
-
-/// Digits behind the point of a number; of an integer none.
-fn scale(term: &Term) -> i8 {
-    match term.field.dtype {
-        DxtType::Decimal { scale, .. } => scale,
-        _ => 0,
-    }
 }
 
 impl PostgresDialect {
@@ -174,7 +160,7 @@ impl Terms for PostgresDialect {
             (Class::Number, from, DataType::Int16 | DataType::Int32 | DataType::Int64) if from.is_integer() => cast(),
             (Class::Number, from, DataType::Float64) if from.is_integer() => cast(),
             (Class::Number, from, DataType::Utf8) if from.is_integer() => cast(),
-            (Class::Number, _, DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if *s >= scale(term) => cast(),
+            (Class::Number, _, DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if *s >= term.scale() => cast(),
             (Class::Float, DxtType::Float32, DataType::Float64) => cast(),
             (Class::Text, _, DataType::Utf8) => Some(term.clone()),
             (Class::Date, _, DataType::Timestamp(_, None)) => cast(),
@@ -228,10 +214,10 @@ impl Terms for PostgresDialect {
         match (to, op) {
             (DataType::Int16 | DataType::Int32 | DataType::Int64, _) if whole => self.typed(sql, to),
             (DataType::Decimal128(_, s) | DataType::Decimal256(_, s), Arithmetic::Plus | Arithmetic::Minus) => {
-                (*s == scale(left).max(scale(right))).then(|| self.typed(sql, to))?
+                (*s == left.scale().max(right.scale())).then(|| self.typed(sql, to))?
             }
             (DataType::Decimal128(_, s) | DataType::Decimal256(_, s), Arithmetic::Times) => {
-                (i32::from(*s) == i32::from(scale(left)) + i32::from(scale(right))).then(|| self.typed(sql, to))?
+                (i32::from(*s) == i32::from(left.scale()) + i32::from(right.scale())).then(|| self.typed(sql, to))?
             }
             _ => None,
         }
@@ -303,10 +289,10 @@ impl Terms for PostgresDialect {
             ("sum", Class::Number, DataType::Int64) if arg.field.dtype.is_integer() => {
                 self.exact(format!("({})::bigint", of("sum", &arg.sql)), call.to)
             }
-            ("sum", Class::Number, DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if *s == scale(arg) => {
+            ("sum", Class::Number, DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) if *s == arg.scale() => {
                 self.typed(of("sum", &arg.sql), call.to)
             }
-            ("avg", Class::Number, DataType::Decimal128(_, s)) if *s == scale(arg) + 4 => {
+            ("avg", Class::Number, DataType::Decimal128(_, s)) if *s == arg.scale() + 4 => {
                 let (tens, unit) = (10_i128.pow(u32::try_from(*s).ok()?), format!("1e-{s}"));
                 let quotient = format!("pg_catalog.div({} * {tens}, {})", of("sum", &arg.sql), of("count", &arg.sql));
                 self.typed(format!("({quotient} * {unit})"), call.to)

@@ -53,7 +53,7 @@ fn comparisons(filter: &Expr, schema: &DxtSchema, dialect: &dyn Dialect) -> Opti
             Some(join(recurse(left)?, "OR", recurse(right)?))
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let op = comparison(*op)?;
+            let op = Comparison::of(*op)?;
             match (left.as_ref(), right.as_ref()) {
                 (column, Expr::Literal(value, _)) => compare(field(column, schema)?, op, value, dialect),
                 (Expr::Literal(value, _), column) => compare(field(column, schema)?, mirrored(op), value, dialect),
@@ -135,18 +135,6 @@ fn field<'a>(expr: &Expr, schema: &'a DxtSchema) -> Option<&'a DxtField> {
 fn compare(field: &DxtField, op: Comparison, value: &ScalarValue, dialect: &dyn Dialect) -> Option<Pushed> {
     // A comparison with NULL keeps no row anywhere, but inside of NOT and OR it is best left to DataFusion.
     if value.is_null() { None } else { dialect.compare(field, op, value) }
-}
-
-fn comparison(op: Operator) -> Option<Comparison> {
-    Some(match op {
-        Operator::Eq => Comparison::Eq,
-        Operator::NotEq => Comparison::NotEq,
-        Operator::Lt => Comparison::Lt,
-        Operator::LtEq => Comparison::LtEq,
-        Operator::Gt => Comparison::Gt,
-        Operator::GtEq => Comparison::GtEq,
-        _ => return None,
-    })
 }
 
 fn mirrored(op: Comparison) -> Comparison {

@@ -64,14 +64,14 @@ fn logical(expr: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
     // Which branch holds for a row depends on a hash that is known here alone: one of them does.
     if let Some(case) = expr.downcast_ref::<CaseExpr>() {
         let values = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
-        let values = values.filter(|value| !is(value, false)).map(logical).collect::<Option<Vec<_>>>()?;
+        let values = values.filter(|value| !is_false(value)).map(logical).collect::<Option<Vec<_>>>()?;
         return values.into_iter().reduce(Expr::or);
     }
     None
 }
 
-fn is(expr: &Arc<dyn PhysicalExpr>, truth: bool) -> bool {
-    expr.downcast_ref::<Literal>().is_some_and(|literal| *literal.value() == truth.into())
+fn is_false(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<Literal>().is_some_and(|literal| *literal.value() == false.into())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Operator;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, RelationName};
@@ -43,6 +44,19 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// What an operator of DataFusion compares, where it compares.
+    pub fn of(op: Operator) -> Option<Self> {
+        Some(match op {
+            Operator::Eq => Self::Eq,
+            Operator::NotEq => Self::NotEq,
+            Operator::Lt => Self::Lt,
+            Operator::LtEq => Self::LtEq,
+            Operator::Gt => Self::Gt,
+            Operator::GtEq => Self::GtEq,
+            _ => return None,
+        })
+    }
+
     /// The operator in every SQL.
     pub fn as_sql(self) -> &'static str {
         match self {

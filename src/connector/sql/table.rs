@@ -56,11 +56,6 @@ impl RemoteTable {
         self.relation
     }
 
-    /// Rows of a batch at most.
-    pub fn batch_size(&self) -> usize {
-        self.batch_size
-    }
-
     /// The tables that a scan reads: [`RemoteSource::reads`].
     pub fn reads(&self) -> &[String] {
         self.source.reads()

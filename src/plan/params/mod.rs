@@ -26,6 +26,7 @@ use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::fields::plain_type;
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::model::{DxtType, FieldSource, Param, Params, SourceKind, Stream, TypeName, nearest};
 use crate::plan::strict::cast_strict;
@@ -109,24 +110,13 @@ fn full_type(text: &str, dtype: TypeName) -> DxtType {
         if digits > 6 { 9 } else { 6 }
     };
     match dtype {
-        TypeName::Int8 => DxtType::Int8,
-        TypeName::Int16 => DxtType::Int16,
-        TypeName::Int32 => DxtType::Int32,
-        TypeName::Int64 => DxtType::Int64,
-        TypeName::Uint8 => DxtType::Uint8,
-        TypeName::Uint16 => DxtType::Uint16,
-        TypeName::Uint32 => DxtType::Uint32,
-        TypeName::Uint64 => DxtType::Uint64,
-        TypeName::Float32 => DxtType::Float32,
-        TypeName::Float64 => DxtType::Float64,
         TypeName::Decimal => decimal(text),
-        TypeName::Bool => DxtType::Bool,
-        TypeName::Date => DxtType::Date,
         TypeName::Time => DxtType::Time { precision: seconds(text) },
         TypeName::Timestamp => DxtType::Timestamp { precision: seconds(text) },
         TypeName::TimestampTz => DxtType::TimestampTz { precision: seconds(text) },
-        TypeName::Uuid => DxtType::Uuid,
-        TypeName::String | TypeName::Binary | TypeName::Json | TypeName::Array | TypeName::Object => DxtType::String,
+        // As it is written.
+        TypeName::Binary | TypeName::Json => DxtType::String,
+        plain => plain_type(plain),
     }
 }
 

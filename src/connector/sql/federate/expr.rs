@@ -92,7 +92,7 @@ impl Scope<'_> {
             Operator::Divide => return number(Arithmetic::Divide),
             Operator::Modulo => return number(Arithmetic::Modulo),
             Operator::StringConcat => return self.terms.function("concat_op", &[left, right], &self.type_of(whole)?),
-            op => self.terms.comparison(&left, comparison(op)?, &right)?,
+            op => self.terms.comparison(&left, Comparison::of(op)?, &right)?,
         };
         self.terms.typed(condition, &DataType::Boolean)
     }
@@ -234,16 +234,4 @@ impl Scope<'_> {
 
 fn unless(negated: bool, condition: String) -> String {
     if negated { format!("(NOT {condition})") } else { condition }
-}
-
-fn comparison(op: Operator) -> Option<Comparison> {
-    Some(match op {
-        Operator::Eq => Comparison::Eq,
-        Operator::NotEq => Comparison::NotEq,
-        Operator::Lt => Comparison::Lt,
-        Operator::LtEq => Comparison::LtEq,
-        Operator::Gt => Comparison::Gt,
-        Operator::GtEq => Comparison::GtEq,
-        _ => return None,
-    })
 }

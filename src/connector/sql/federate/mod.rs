@@ -16,4 +16,4 @@ mod term;
 pub use derived::DerivedTable;
 pub use expr::Scope;
 pub use region::{Rendered, render, split_filter};
-pub use term::{AggregateCall, Arithmetic, Term, Terms};
+pub use term::{AggregateCall, Arithmetic, Term, Terms, second_digits};

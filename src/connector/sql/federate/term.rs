@@ -1,10 +1,10 @@
 //! Expressions in a remote system's SQL, and what a dialect knows of them.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use crate::connector::sql::Comparison;
-use crate::model::DxtField;
+use crate::model::{DxtField, DxtType};
 
 /// An expression of a remote system that gives, for each row, just the value that DataFusion would compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,24 @@ impl Term {
     /// A computed value.
     pub fn computed(sql: String, field: DxtField) -> Self {
         Self { sql, field, loose: true, plain: false, collated: false }
+    }
+
+    /// Digits behind the point of a number; of an integer none.
+    pub fn scale(&self) -> i8 {
+        match self.field.dtype {
+            DxtType::Decimal { scale, .. } => scale,
+            _ => 0,
+        }
+    }
+}
+
+/// Digits behind the point of a second; `None` where they are finer than these systems have.
+pub fn second_digits(unit: TimeUnit) -> Option<u8> {
+    match unit {
+        TimeUnit::Second => Some(0),
+        TimeUnit::Millisecond => Some(3),
+        TimeUnit::Microsecond => Some(6),
+        TimeUnit::Nanosecond => None,
     }
 }
 
