@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::catalog::{self, Catalogs};
+use super::counts::FooterCounts;
 use super::federate::FederatedPlanner;
 use super::filter::BoundFilters;
 use super::memory::{self, Resources};
@@ -138,6 +140,7 @@ impl Engine {
             .with_type_planner(Arc::new(UuidSql))
             .with_default_features()
             .with_query_planner(Arc::new(FederatedPlanner))
+            .with_physical_optimizer_rules(FooterCounts::among(PhysicalOptimizer::new().rules))
             .with_physical_optimizer_rule(Arc::new(BoundFilters))
             .with_physical_optimizer_rule(Arc::new(Relays))
             .build();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -14,8 +15,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
@@ -114,6 +116,18 @@ impl ExecutionPlan for BoundFilterExec {
     fn fetch(&self) -> Option<usize> {
         self.filter.fetch()
     }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        self.filter.cardinality_effect()
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.filter.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.filter.statistics_from_inputs(inputs, args)
+    }
 }
 
 /// What a filter has kept of its input and not yet handed on.
@@ -133,7 +147,9 @@ struct Kept {
 
 impl Kept {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while self.rows < self.batch_size && self.bytes < BATCH_BYTES && self.left != Some(0) {
+        // What is held is copied where it is more than one batch: a filter that keeps most rows hands each on as it is.
+        let enough = self.batch_size.div_ceil(2);
+        while self.rows < enough && self.bytes < BATCH_BYTES && self.left != Some(0) {
             let Some(input) = &mut self.input else { break };
             match input.next().await {
                 Some(batch) => self.push(&batch?)?,

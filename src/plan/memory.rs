@@ -12,20 +12,18 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
+use super::joins::{hashed_bytes, widest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transient::{causes, is_disk_full};
 
@@ -163,7 +161,7 @@ pub async fn physical_plan(context: &SessionContext, plan: &LogicalPlan) -> DfRe
     };
     let judged = shown.as_ref().unwrap_or(&physical);
     let pool = pool_of(&context.runtime_env());
-    let hashes = hashes_more_than(pool / 4, judged);
+    let hashes = hashed_bytes(judged).is_none_or(|bytes| bytes > pool / 2);
     let bytes = (pool / BATCH_SHARE / state.config().target_partitions()).clamp(64 << 10, BATCH_BYTES);
     let options = state.config_mut().options_mut();
     let rows = (bytes / widest(judged).max(1)).clamp(1, options.execution.batch_size.get());
@@ -174,38 +172,6 @@ pub async fn physical_plan(context: &SessionContext, plan: &LogicalPlan) -> DfRe
     *state.config_mut() = state.config().clone().with_batch_size(rows);
     let plan = state.create_physical_plan(plan).await?;
     Ok(Planned { plan, task: Arc::new(TaskContext::from(&state)) })
-}
-
-/// Whether a hash join within the plan may have to hold more than so many bytes. What is not known is too much.
-fn hashes_more_than(bytes: usize, plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let here = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| size(join.left()).is_none_or(|s| s > bytes));
-    here || plan.children().into_iter().any(|child| hashes_more_than(bytes, child))
-}
-
-/// About how many bytes a row of the widest scan within the plan takes.
-fn widest(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let below = plan.children().into_iter().map(widest).max();
-    below.unwrap_or_else(|| {
-        let found = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
-        let found = found.ok().and_then(|s| Some((*s.total_byte_size.get_value()?, *s.num_rows.get_value()?)));
-        found.map_or_else(|| width(&plan.schema()), |(bytes, rows)| bytes / rows.max(1))
-    })
-}
-
-/// About how many bytes the rows of a plan take in memory.
-fn size(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    let found = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    if let Some(bytes) = found.total_byte_size.get_value() {
-        return Some(*bytes);
-    }
-    let rows = *found.num_rows.get_value()?;
-    Some(rows.saturating_mul(width(&plan.schema())))
-}
-
-/// About how many bytes a row takes. Texts are guessed.
-fn width(schema: &Schema) -> usize {
-    let of = |data_type: &DataType| data_type.primitive_width().unwrap_or(64);
-    schema.fields().iter().map(|field| of(field.data_type())).sum()
 }
 
 /// A full disk as an error that names the folder which was spilled to; other errors as they are.

@@ -10,6 +10,7 @@
 
 pub(crate) mod catalog;
 pub mod checksum;
+mod counts;
 mod engine;
 mod errors;
 mod explain;
@@ -17,6 +18,7 @@ mod federate;
 pub(crate) mod fields;
 mod filter;
 mod floats;
+mod joins;
 mod memory;
 mod once;
 mod origin;

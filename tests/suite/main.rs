@@ -39,6 +39,7 @@ mod semantics;
 mod shell;
 mod sql_files;
 mod sqlite;
+mod statistics;
 mod support;
 mod tpch;
 mod uuid;

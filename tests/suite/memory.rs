@@ -165,7 +165,7 @@ fn flat(base: i64, times: &[i64]) {
 
 #[test]
 fn memory_stays_flat_at_three_times_the_rows() {
-    flat(200_003, &[1, 3]);
+    flat(400_003, &[1, 3]);
 }
 
 #[test]

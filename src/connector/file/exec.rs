@@ -6,11 +6,12 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result as PlanResult};
+use datafusion::common::{DataFusionError, Result as PlanResult, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use tokio::sync::mpsc::Sender;
@@ -40,6 +41,8 @@ pub struct Scan {
     pub reader: Reader,
     /// The columns wanted, in order.
     pub fields: Vec<DxtField>,
+    /// About how many rows they have, and how large they are.
+    pub known: Statistics,
     /// At most so many rows.
     pub limit: Option<usize>,
     /// Rows per batch at most.
@@ -168,6 +171,15 @@ impl ExecutionPlan for FileScanExec {
             done.map_err(|e| external(e.context(format!("reading {}", scan.label))))
         });
         Ok(builder.build())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> PlanResult<Arc<Statistics>> {
+        // There is one partition.
+        Ok(Arc::new(self.scan.known.clone()))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

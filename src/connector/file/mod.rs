@@ -25,11 +25,13 @@ pub(in crate::connector) mod parse;
 mod sink;
 mod source;
 mod staged;
+mod statistics;
 pub(crate) mod store;
 mod sweep;
 mod text;
 mod types;
 pub(crate) mod upload;
+mod views;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,6 +53,7 @@ use source::{FileTable, Look};
 use store::{Store, StoreKind};
 use types::{FileTypes, KIND};
 
+pub(crate) use labelled::LabelledExec;
 pub(crate) use types::stored;
 
 /// What file connections can do. A web server only reads, which its loader says.

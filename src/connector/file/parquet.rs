@@ -1,13 +1,13 @@
 //! Parquet: schemas, scans through DataFusion's reader (projection, pruning by statistics), and the writer.
 
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use datafusion::common::Result as PlanResult;
+use datafusion::common::{Result as PlanResult, Statistics};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -18,16 +18,18 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::MetadataFetch;
-use parquet::basic::{Compression as Codec, Type as Physical, ZstdLevel};
+use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 
 use super::format::Codec as TextCodec;
 use super::labelled::LabelledExec;
 use super::listing::SourceFile;
 use super::logical;
+use super::statistics;
 use super::store::Store;
+use super::views::PlainTexts;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{Compression, DxtSchema};
 
@@ -60,8 +62,8 @@ impl MetadataFetch for Footer<'_> {
 pub struct Described {
     /// Its columns.
     pub schema: DxtSchema,
-    /// Its rows.
-    pub rows: u64,
+    /// Its rows, and what it knows of its columns.
+    pub statistics: Statistics,
     /// For each column, the decoded bytes of a row, on average in the row group where it is widest.
     pub widths: Vec<u64>,
 }
@@ -88,38 +90,11 @@ pub async fn describe(store: &Store, file: &SourceFile) -> Result<Described> {
     let mut schema = DxtSchema::from_file_arrow(metadata.schema()).map_err(|e| e.context(file.shown.to_string()))?;
     let file_metadata = metadata.metadata().file_metadata();
     logical::named_types(&mut schema, file_metadata.schema_descr());
-    let rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
-    Ok(Described { widths: widths(metadata.metadata()), schema, rows })
-}
-
-fn widths(metadata: &ParquetMetaData) -> Vec<u64> {
-    let columns = metadata.file_metadata().schema_descr();
-    let mut widest = vec![0; columns.root_schema().get_fields().len()];
-    for group in metadata.row_groups() {
-        let rows = u64::try_from(group.num_rows()).unwrap_or_default().max(1);
-        let mut widths = vec![0; widest.len()];
-        for (leaf, chunk) in group.columns().iter().enumerate() {
-            widths[columns.get_column_root_idx(leaf)] += decoded_bytes(chunk).div_ceil(rows);
-        }
-        widest.iter_mut().zip(widths).for_each(|(known, width)| *known = width.max(*known));
-    }
-    widest
-}
-
-/// The size of a column's values in memory. Their size in the file may be far less: a dictionary holds a value once.
-fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
-    let value = match chunk.column_descr().physical_type() {
-        Physical::BOOLEAN => 1,
-        Physical::INT32 | Physical::FLOAT => 4,
-        Physical::INT64 | Physical::DOUBLE => 8,
-        Physical::INT96 => 12,
-        Physical::FIXED_LEN_BYTE_ARRAY => i64::from(chunk.column_descr().type_length()),
-        // An offset; the bytes themselves come on top.
-        Physical::BYTE_ARRAY => 4,
-    };
-    let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or_default();
-    let bytes = chunk.num_values().saturating_mul(value).saturating_add(texts).max(chunk.uncompressed_size());
-    u64::try_from(bytes).unwrap_or_default()
+    let own = schema.to_arrow();
+    let found = catch_unwind(AssertUnwindSafe(|| statistics::of_footer(metadata.metadata(), &own)));
+    // They serve estimates alone: a file whose footer has wrong ones is read as one that has none.
+    let statistics = found.ok().and_then(PlanResult::ok).unwrap_or_else(|| Statistics::new_unknown(&own));
+    Ok(Described { widths: statistics::widths(metadata.metadata()), schema, statistics })
 }
 
 /// How many rows of `width` bytes make a batch: at most `batch_size`.
@@ -128,30 +103,43 @@ pub fn batch_rows(width: u64, batch_size: usize) -> usize {
     rows.clamp(1, batch_size.max(1))
 }
 
-/// A scan of files with `schema`. DataFusion's reader fits each file's columns to it: other layouts of one type are
-/// cast, and a column that a file does not have is NULL. Filters reach it by DataFusion's optimizer.
+/// Files that are read as one table.
+pub struct Table<'a> {
+    /// The dataset for people.
+    pub label: &'a str,
+    /// Where the files are.
+    pub store: &'a Store,
+    /// The files, in order.
+    pub files: &'a [(SourceFile, TextCodec)],
+    /// The columns of all files together.
+    pub schema: &'a SchemaRef,
+    /// What their footers say of them.
+    pub known: &'a Statistics,
+}
+
+/// A scan of a table. DataFusion's reader fits each file's columns to its schema: other layouts of one type are cast, and a
+/// column that a file does not have is NULL. Filters reach it by DataFusion's optimizer.
 ///
 /// # Errors
 /// DataFusion's, where the projection does not fit the schema.
 pub fn scan(
-    label: String,
-    store: &Store,
-    files: &[(SourceFile, TextCodec)],
-    schema: &SchemaRef,
+    table: &Table<'_>,
     projection: Option<&Vec<usize>>,
     limit: Option<usize>,
     batch_size: usize,
 ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-    let source = Arc::new(ParquetSource::new(TableSchema::from(schema.clone())));
+    let opens = Arc::new(PlainTexts::new(table.store.object.clone()));
+    let source = ParquetSource::new(TableSchema::from(table.schema.clone())).with_parquet_file_reader_factory(opens);
     // One group keeps the files' order; the optimizer parts it where a node above gains by that.
-    let group = FileGroup::new(files.iter().map(|(file, _)| file.meta.clone().into()).collect());
-    let config = FileScanConfigBuilder::new(store.url.clone(), source)
+    let group = FileGroup::new(table.files.iter().map(|(file, _)| file.meta.clone().into()).collect());
+    let config = FileScanConfigBuilder::new(table.store.url.clone(), Arc::new(source))
         .with_file_group(group)
+        .with_statistics(table.known.clone())
         .with_limit(limit)
         .with_batch_size(Some(batch_size))
         .with_projection_indices(projection.cloned())?
         .build();
-    Ok(Arc::new(LabelledExec::new(label, DataSourceExec::from_data_source(config))))
+    Ok(Arc::new(LabelledExec::new(table.label.to_string(), DataSourceExec::from_data_source(config))))
 }
 
 /// How dxt writes Parquet: what targets and buffers have in common.
@@ -244,7 +232,7 @@ mod tests {
         bytes.extend(encoder.finish().unwrap());
         assert!(bytes.len() < 50_000, "{} bytes: the test needs a dictionary", bytes.len());
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
-        let widths = widths(reader.metadata());
+        let widths = statistics::widths(reader.metadata());
         assert!((8..20).contains(&widths[0]), "{widths:?}");
         assert!((10_000..11_000).contains(&widths[1]), "{widths:?}");
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result as PlanResult, ScalarValue};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result as PlanResult, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, ident};
@@ -18,7 +19,7 @@ use super::format::{Codec, Dialect, FileOptions, Format};
 use super::listing::{self, SourceFile, common_format};
 use super::location::{Location, What};
 use super::store::Store;
-use super::{csv, ipc, json, parquet};
+use super::{csv, ipc, json, parquet, statistics};
 use crate::connector::Extractor;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::model::{DxtField, DxtSchema, DxtType};
@@ -54,8 +55,8 @@ pub struct FileTable {
     schema: Arc<DxtSchema>,
     arrow: SchemaRef,
     batch_size: usize,
-    /// Rows in all files, where their footers say so.
-    rows: Option<u64>,
+    /// Rows in all files, exact where their footers say so, and what is known of the columns.
+    known: Statistics,
     /// For each column, the bytes of a row, where footers say so.
     widths: Vec<u64>,
 }
@@ -98,7 +99,7 @@ impl FileTable {
             files.push((file, codec));
         }
         let store = &location.store;
-        let (mut rows, mut widths) = (None, Vec::new());
+        let (mut known, mut widths) = (None, Vec::new());
         let schema = match format {
             Format::Csv => csv::read::schema(store, &files, &dialect, look.declared, look.infer).await?,
             Format::Json => json::read::schema(store, &files, look.declared).await?,
@@ -106,8 +107,9 @@ impl FileTable {
                 let footers = files.iter().map(|(file, _)| parquet::describe(store, file));
                 let footers: Vec<parquet::Described> =
                     futures::stream::iter(footers.collect::<Vec<_>>()).buffered(FOOTERS).try_collect().await?;
-                rows = Some(footers.iter().map(|f| f.rows).sum());
                 let schema = union(&files, footers.iter().map(|f| f.schema.clone()).collect())?;
+                let own = footers.iter().map(|f| (f.schema.to_arrow(), f.statistics.clone()));
+                known = statistics::of_all(&own.collect::<Vec<_>>(), &schema.to_arrow()).ok();
                 widths = schema.fields.iter().map(|field| widest(&footers, &field.name)).collect();
                 schema
             }
@@ -118,6 +120,7 @@ impl FileTable {
             }
         };
         let arrow = schema.to_arrow();
+        let known = known.unwrap_or_else(|| statistics::guessed(&files, format, &arrow));
         Ok(Some(Self {
             label: look.label.clone(),
             store: store.clone(),
@@ -127,7 +130,7 @@ impl FileTable {
             schema: Arc::new(schema),
             arrow,
             batch_size: look.batch_size,
-            rows,
+            known,
             widths,
         }))
     }
@@ -157,7 +160,7 @@ impl FileTable {
     /// # Errors
     /// Extractor: the files cannot be read.
     pub async fn has_rows(&self) -> Result<bool> {
-        if let Some(rows) = self.rows {
+        if let Precision::Exact(rows) = self.known.num_rows {
             return Ok(rows > 0);
         }
         let doing = || format!("looking for rows in {}", self.label);
@@ -308,8 +311,14 @@ impl TableProvider for FileTable {
                     Some(wanted) => wanted.iter().filter_map(|i| self.widths.get(*i)).sum(),
                     None => self.widths.iter().sum(),
                 };
-                let (label, batch_size) = (self.label.clone(), parquet::batch_rows(width, self.batch_size));
-                return parquet::scan(label, &self.store, &self.files, &self.arrow, projection, limit, batch_size);
+                let table = parquet::Table {
+                    label: &self.label,
+                    store: &self.store,
+                    files: &self.files,
+                    schema: &self.arrow,
+                    known: &self.known,
+                };
+                return parquet::scan(&table, projection, limit, parquet::batch_rows(width, self.batch_size));
             }
         };
         let fields = match projection {
@@ -322,6 +331,7 @@ impl TableProvider for FileTable {
             files: self.files.clone(),
             reader,
             fields,
+            known: statistics::of_scan(&self.known, projection, limit),
             limit,
             batch_size: self.batch_size,
         })))

@@ -106,6 +106,11 @@ impl RemoteScanExec {
         &self.queries
     }
 
+    /// Whether its system says how large what it reads is.
+    pub fn is_sized(&self) -> bool {
+        self.size != Size::UNKNOWN
+    }
+
     /// Whether each of the SELECTs has a limit of its own.
     pub fn is_limited(&self) -> bool {
         self.limited
