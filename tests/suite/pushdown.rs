@@ -170,6 +170,143 @@ fn keys_of_other_types_and_thousands_of_them_are_sent_along() {
 }
 
 #[test]
+fn the_keys_of_a_small_file_are_sent_along_to_a_large_table() {
+    let system = System::new(Kind::Postgres);
+    let (orders, _) = shop(&system);
+    grown(&orders, "i, 1, NULL, 1, 1");
+    system.project.write("keys.csv", "id,name\n17,Ada\n4711,Bo\n");
+    system.project.write("keys.jsonl", "{\"id\": 17, \"name\": \"Ada\"}\n{\"id\": 4711, \"name\": \"Bo\"}\n");
+    for file in ["keys.parquet", "keys.arrow"] {
+        let copy = format!("COPY (SELECT * FROM 'keys.csv') TO '{file}'");
+        system.project.dxt(&["query", "--write", "--", &copy]).exits(0);
+    }
+    for (i, file) in ["keys.csv", "keys.jsonl", "keys.parquet", "keys.arrow"].into_iter().enumerate() {
+        let sql = format!("SELECT o.id, k.name FROM pg.{orders} o JOIN '{file}' k ON k.id = o.id ORDER BY o.id");
+        let (rows, scans) = asked(&system, &format!("pushdown-file-{i}"), &sql);
+        assert_eq!(rows, "id,name\n17,Ada\n4711,Bo\n", "{file}");
+        let [scan] = scans.as_slice() else { panic!("{scans:#?}") };
+        assert!(scan.contains("17") && scan.contains("4711"), "{file}: {scan}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_small_table_of_mysql_are_sent_along_to_postgres_and_the_other_way_around() {
+    let (system, other) = (System::new(Kind::Postgres), System::new(Kind::Mysql));
+    let (orders, _) = shop(&system);
+    grown(&orders, "i, 1, NULL, 1, 1");
+    let (small, large) = (other.sql_name("small"), other.sql_name("large"));
+    other.sql(&format!(
+        "CREATE TABLE {small} (id bigint PRIMARY KEY, t text); INSERT INTO {small} VALUES (17, 'a'), (4711, 'b');
+         CREATE TABLE {large} (id bigint PRIMARY KEY, t text); INSERT INTO {large} VALUES (1, 'x')"
+    ));
+    for power in 0..16 {
+        other.sql(&format!("INSERT INTO {large} SELECT id + {}, t FROM {large}", 1 << power));
+    }
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{pg: {}, my: {}}}\nstreams:\n  - {{id: s, source: {{connection: pg, value: {orders}}}, target: {{connection: my, value: o}}}}\n",
+        system.connection(),
+        other.connection()
+    );
+    system.project.write("q.yaml", &yaml);
+    let few = "SELECT 17 AS id UNION ALL SELECT 4711";
+    for (sql, asked) in [
+        (format!("SELECT o.id FROM pg.{orders} o JOIN my.{small} s ON s.id = o.id ORDER BY 1"), "orders"),
+        (format!("SELECT l.id FROM my.{large} l JOIN ({few}) k ON k.id = l.id ORDER BY 1"), "large"),
+    ] {
+        let found = system.project.dxt(&["query", "--format", "csv", "--", &sql, "q.yaml"]).exits(0).out;
+        assert_eq!(found, "id\n17\n4711\n", "{sql}");
+        let analyze = format!("EXPLAIN ANALYZE {sql}");
+        let plan = system.project.dxt(&["query", "--format", "csv", "--", &analyze, "q.yaml"]).exits(0).out;
+        let scan = plan.lines().find(|line| line.contains("sql=") && line.contains(asked)).expect("a scan");
+        assert!(scan.contains("4711") && scan.contains("output_rows=2,"), "{scan}");
+    }
+}
+
+#[test]
+fn mysql_joins_by_numbers_what_it_holds_and_is_sent_no_other_joins() {
+    let system = System::new(Kind::Mysql);
+    let name = |table: &str| system.sql_name(table);
+    let (a, b, c) = (name("a"), name("b"), name("c"));
+    system.sql(&format!(
+        "CREATE TABLE {a} (id bigint, t varchar(20)); CREATE TABLE {b} (id int, c bigint, t varchar(20)); CREATE TABLE {c} (id bigint, n int);
+         INSERT INTO {a} VALUES (1, 'x'), (2, 'y'), (3, NULL); INSERT INTO {b} VALUES (1, 7, 'x'), (1, 8, 'y'), (3, 9, NULL);
+         INSERT INTO {c} VALUES (7, 70), (8, 80), (10, 100)"
+    ));
+    let yaml = format!(
+        "version: 1\nname: p\nconnections: {{my: {}}}\nstreams:\n  - {{id: s, source: {{connection: my, value: {a}}}, target: {{connection: my, value: o}}}}\n",
+        system.connection()
+    );
+    system.project.write("q.yaml", &yaml);
+    let ask = |sql: &str| {
+        let rows = system.project.dxt(&["query", "--format", "csv", "--", sql, "q.yaml"]).exits(0).out;
+        let plan =
+            system.project.dxt(&["query", "--format", "csv", "--", &format!("EXPLAIN {sql}"), "q.yaml"]).exits(0).out;
+        let sent: Vec<String> =
+            plan.lines().filter_map(|line| line.split_once("sql=")).map(|(_, sql)| sql.to_string()).collect();
+        (rows, sent)
+    };
+    for (sql, rows, parts) in [
+        (
+            format!("SELECT a.id, b.c FROM my.{a} a JOIN my.{b} b ON a.id = b.id ORDER BY b.c"),
+            "id,c\n1,7\n1,8\n3,9\n",
+            vec![" JOIN "],
+        ),
+        (
+            format!("SELECT a.id, b.c FROM my.{a} a LEFT JOIN my.{b} b ON a.id = b.id ORDER BY a.id, b.c"),
+            "id,c\n1,7\n1,8\n2,\n3,9\n",
+            vec![" LEFT JOIN "],
+        ),
+        // A condition of the side that may be missing is no condition of the rows that come.
+        (
+            format!(
+                "SELECT b.c, a.t FROM my.{a} a RIGHT JOIN my.{b} b ON a.id = b.id AND a.t = 'x' WHERE b.c > 7 ORDER BY b.c"
+            ),
+            "c,t\n8,x\n9,\n",
+            vec![" RIGHT JOIN "],
+        ),
+        (
+            format!(
+                "SELECT concat(t, '!') AS u, count(*) AS n, max(id) + 1 AS m FROM my.{b} GROUP BY t ORDER BY u NULLS LAST"
+            ),
+            "u,n,m\n!,1,4\nx!,1,2\ny!,1,2\n",
+            vec!["GROUP BY"],
+        ),
+        // Two tables that nothing joins must not meet first.
+        (
+            format!(
+                "SELECT a.t, s.n FROM my.{a} a JOIN (SELECT b.id, c.n FROM my.{b} b JOIN my.{c} c ON c.id = b.c) s ON a.id = s.id ORDER BY s.n"
+            ),
+            "t,n\nx,70\nx,80\n",
+            vec!["SELECT STRAIGHT_JOIN"],
+        ),
+        // A product of two small tables would be made first by their own order.
+        (
+            format!(
+                "SELECT a.t, sum(c.n) AS n FROM my.{a} a JOIN my.{b} b ON a.id = b.id JOIN my.{c} c ON c.id = b.c GROUP BY a.t"
+            ),
+            "t,n\nx,150\n",
+            vec!["SELECT STRAIGHT_JOIN", "GROUP BY"],
+        ),
+    ] {
+        let (found, sent) = ask(&sql);
+        assert_eq!(found, rows, "{sql}");
+        let [sent] = sent.as_slice() else { panic!("{sql}: {sent:#?}") };
+        assert!(parts.iter().all(|part| sent.contains(part)), "{sql}: {sent}");
+    }
+    for (sql, rows) in [
+        (format!("SELECT a.id FROM my.{a} a JOIN my.{b} b ON a.t = b.t ORDER BY 1"), "id\n1\n2\n"),
+        (format!("SELECT a.id FROM my.{a} a WHERE NOT EXISTS (SELECT 1 FROM my.{b} b WHERE b.id = a.id)"), "id\n2\n"),
+    ] {
+        let (found, sent) = ask(&sql);
+        assert_eq!(found, rows, "{sql}");
+        assert!(
+            sent.len() == 2 && !sent.iter().any(|sent| sent.contains("JOIN") || sent.contains("EXISTS")),
+            "{sent:#?}"
+        );
+    }
+}
+
+#[test]
 fn a_stream_may_demand_what_runs_at_its_source() {
     let system = System::new(Kind::Postgres);
     let (orders, _) = shop(&system);

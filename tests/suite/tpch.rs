@@ -124,14 +124,14 @@ fn the_answers_of_record_have_rows_without_null() {
     assert_eq!(empty, [""; 0], "these compare nothing");
 }
 
-#[tokio::test]
-async fn what_postgres_is_sent_for_each_query() {
+/// The statements of each query over one database.
+async fn sent_to(place: &str) -> String {
     let data = loaded();
     let engine = data.engine();
     let mut sent = String::new();
     for Query { name, sql, .. } in &QUERIES {
         let context = engine.context(2, 8192);
-        let plan = select_only(&context, &placed(sql, &|table| data.name("pg", table))).await.expect(name);
+        let plan = select_only(&context, &placed(sql, &|table| data.name(place, table))).await.expect(name);
         let plan = context.state().create_physical_plan(&plan).await.expect(name);
         let text = displayable(plan.as_ref()).indent(false).to_string();
         sent += &format!("{name}\n");
@@ -140,7 +140,17 @@ async fn what_postgres_is_sent_for_each_query() {
         }
     }
     engine.close().await;
-    insta::assert_snapshot!("tpch_sent_to_postgres", sent);
+    sent
+}
+
+#[tokio::test]
+async fn what_postgres_is_sent_for_each_query() {
+    insta::assert_snapshot!("tpch_sent_to_postgres", sent_to("pg").await);
+}
+
+#[tokio::test]
+async fn what_mariadb_is_sent_for_each_query() {
+    insta::assert_snapshot!("tpch_sent_to_mariadb", sent_to("my").await);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use mysql_async::consts::{ColumnFlags, ColumnType};
 use super::client::Session;
 use super::dialect::{self, MysqlDialect};
 use super::types::{MyType, SYSTEM};
+use crate::connector::sql::Size;
 use crate::connector::{Dataset, RelationInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, RelationName};
@@ -23,6 +24,8 @@ const SCHEMA_EXISTS: &str = include_str!("../../../sql/mysql/schema_exists.sql")
 
 /// The number of the character set `binary` in a result's columns.
 const BINARY: u16 = 63;
+/// Bytes of a value in memory, where the pages of a table are not measured yet.
+const VALUE: u64 = 16;
 
 /// What a relation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,10 @@ pub(super) struct Relation {
     pub(super) unique: Vec<BTreeSet<String>>,
     pub(super) references: Vec<Reference>,
     pub(super) triggers: Vec<String>,
+    /// About how many there are in a table.
+    rows: Option<u64>,
+    /// Bytes of a table's pages.
+    bytes: Option<u64>,
 }
 
 impl Relation {
@@ -100,8 +107,9 @@ impl Relation {
         let doing = format!("looking for {name}");
         let (database, table) = parts(name)?;
         let at = [database, table];
-        let found: Vec<(String, Option<String>, bool)> = session.rows_of(RELATION, &at, &doing).await?;
-        let Some((kind, engine, transactional)) = found.into_iter().next() else { return Ok(None) };
+        type Row = (String, Option<String>, bool, Option<u64>, Option<u64>);
+        let found: Vec<Row> = session.rows_of(RELATION, &at, &doing).await?;
+        let Some((kind, engine, transactional, rows, bytes)) = found.into_iter().next() else { return Ok(None) };
         let mut relation = Self {
             name: name.clone(),
             kind: RelationKind::parse(&kind),
@@ -113,6 +121,8 @@ impl Relation {
             unique: Vec::new(),
             references: Vec::new(),
             triggers: Vec::new(),
+            rows,
+            bytes,
         };
         relation.columns(session, &at, &doing).await?;
         relation.keys(session, &at, &doing).await?;
@@ -182,6 +192,15 @@ impl Relation {
     /// Whether it holds rows itself.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.kind, RelationKind::Table | RelationKind::Versioned)
+    }
+
+    /// About how much a scan of it reads. The server counts rows as they come and go, but measures pages now and then.
+    pub(super) fn size(&self) -> Size {
+        let Some(rows) = self.rows.filter(|_| self.is_table()) else { return Size::UNKNOWN };
+        let fields = self.schema.fields.len() as u64;
+        let bytes = self.bytes.unwrap_or_default().saturating_mul(2).max(rows.saturating_mul(fields * VALUE));
+        let of = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Size { rows: of(rows), bytes: of(bytes) }
     }
 
     /// Its SQL.

@@ -50,6 +50,11 @@ impl Server {
         self.mariadb && self.version >= (10, 7, 0)
     }
 
+    /// Whether it joins by hashes where no index serves, inner and outer joins alike.
+    pub(super) fn hashes_joins(&self) -> bool {
+        self.version >= if self.mariadb { (5, 3, 0) } else { (8, 0, 20) }
+    }
+
     /// Its collation by bytes that takes no blanks at the end for nothing, where it has one.
     pub(super) fn collation(&self) -> &'static str {
         match (self.mariadb, self.version) {

@@ -28,17 +28,30 @@ pub(super) struct MysqlDialect {
     charsets: BTreeMap<String, String>,
     /// Whether zero dates are read as NULL.
     zero_dates_are_null: bool,
+    /// Whether the server joins by hashes where no index serves.
+    hashes_joins: bool,
 }
 
 impl MysqlDialect {
     pub(super) fn new(charsets: BTreeMap<String, String>, json: BTreeSet<String>) -> Self {
-        Self { json, charsets, zero_dates_are_null: false }
+        Self { json, charsets, ..Self::default() }
     }
 
     /// The same, which reads zero dates as NULL.
     pub(super) fn zero_dates_as_null(mut self, yes: bool) -> Self {
         self.zero_dates_are_null = yes;
         self
+    }
+
+    /// The same, on a server that joins by hashes or does not.
+    pub(super) fn with_hash_joins(mut self, yes: bool) -> Self {
+        self.hashes_joins = yes;
+        self
+    }
+
+    /// Whether the server joins by hashes.
+    pub(super) fn hashes_joins(&self) -> bool {
+        self.hashes_joins
     }
 
     /// Whether zero dates are read as NULL.

@@ -18,7 +18,7 @@ use super::error;
 use super::parts;
 use super::types::{MyType, SYSTEM};
 use crate::connector::connectorx::{Scan, System, scan};
-use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, subquery};
+use crate::connector::sql::{Dialect, RemoteQuery, RemoteSource, RemoteTable, Size, subquery};
 use crate::connector::{Dataset, ExtractRequest, Extractor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DxtField, DxtSchema, DxtType, OptionReader, Options};
@@ -38,19 +38,19 @@ impl MysqlExtractor {
     pub(super) async fn look(connection: &str, settings: Arc<Settings>, request: &ExtractRequest) -> Result<Self> {
         let zero_dates_are_null = options(&request.options)?;
         let mut session = Session::open(&settings, ErrorKind::Extractor).await?;
-        let (from_sql, label, mut schema, dialect) = match &request.dataset {
+        let (from_sql, label, mut schema, dialect, size) = match &request.dataset {
             Dataset::Relation(name) => {
                 let name = within(name, settings.database.as_deref())?;
                 let Some(relation) = Relation::find(&mut session, &name).await? else {
                     return Err(catalog::missing(&mut session, &name).await);
                 };
-                let dialect = relation.dialect();
-                (dialect::relation(&relation.name), relation.name.to_string(), relation.schema, dialect)
+                let (dialect, size) = (relation.dialect(), relation.size());
+                (dialect::relation(&relation.name), relation.name.to_string(), relation.schema, dialect, size)
             }
             Dataset::Sql(sql) => {
                 let from = subquery(sql, "AS dxt_source")?;
                 let (schema, dialect) = catalog::describe(&mut session, &from).await?;
-                (from, "SQL".to_string(), schema, dialect)
+                (from, "SQL".to_string(), schema, dialect, Size::UNKNOWN)
             }
             Dataset::Path(path) => {
                 let error = Error::new(ErrorKind::Extractor, format!("MySQL has no files such as {path}"));
@@ -58,7 +58,7 @@ impl MysqlExtractor {
             }
         };
         let parts = parts::plan(&mut session, request, &from_sql, &schema).await?;
-        let encrypted = session.is_encrypted();
+        let (encrypted, hashes_joins) = (session.is_encrypted(), session.server().hashes_joins());
         session.close().await;
         declare(&mut schema, &request.declared);
         if zero_dates_are_null {
@@ -71,8 +71,9 @@ impl MysqlExtractor {
             settings,
             encrypted,
             label: format!("{connection}.{label}"),
-            dialect: dialect.zero_dates_as_null(zero_dates_are_null),
+            dialect: dialect.zero_dates_as_null(zero_dates_are_null).with_hash_joins(hashes_joins),
             parts,
+            size,
         };
         let make = match &request.dataset {
             Dataset::Relation(_) => RemoteTable::relation,
@@ -154,6 +155,7 @@ struct MysqlSource {
     label: String,
     dialect: MysqlDialect,
     parts: Vec<String>,
+    size: Size,
 }
 
 impl RemoteSource for MysqlSource {
@@ -167,6 +169,10 @@ impl RemoteSource for MysqlSource {
 
     fn parts(&self) -> &[String] {
         &self.parts
+    }
+
+    fn size(&self) -> Size {
+        self.size
     }
 
     fn server(&self) -> Option<String> {
@@ -183,8 +189,9 @@ impl RemoteSource for MysqlSource {
             encrypted: self.encrypted,
             label: labels.into_iter().collect::<Vec<_>>().join(", "),
             // What is special about columns has been said in the statement itself.
-            dialect: MysqlDialect::default(),
+            dialect: MysqlDialect::default().with_hash_joins(self.dialect.hashes_joins()),
             parts: Vec::new(),
+            size: Size::UNKNOWN,
         }))
     }
 

@@ -7,11 +7,11 @@
 //! | integers wrap at their own width | 64 bits alone, where MySQL says that a number is out of range |
 //! | `avg` of decimals is cut after four more digits | the sum by the count, cut, and corrected where the quotient was rounded up |
 //! | NULLs come where the plan says | `ISNULL(x)` before `x` |
-//! | joins hash the smaller side | stay here: MySQL's and MariaDB's own are nested loops where no index serves |
+//! | joins hash one side | inner, left and right ones by integers, decimals, dates and timestamps, of servers that hash, too; of three tables and more in our order, as theirs may be a product of two. The others are nested loops there, and stay here |
 //! | casts, arithmetic of floats and unsigned integers, other functions | stay here: MySQL clips what does not fit |
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::ScalarValue;
+use datafusion::common::{JoinType, ScalarValue};
 
 use super::dialect::{MysqlDialect, quote_text};
 use super::types::{MyType, SYSTEM};
@@ -154,7 +154,7 @@ impl Terms for MysqlDialect {
     }
 
     fn cast(&self, term: &Term, to: &DataType) -> Option<Term> {
-        let same = || self.typed(term.sql.clone(), to);
+        let same = || Some(Term { plain: term.plain, ..self.typed(term.sql.clone(), to)? });
         match (class(term), to) {
             // MySQL counts with 64 bits always.
             (Class::Number, DataType::Int64) if term.field.dtype.is_integer() && is_signed(term) => same(),
@@ -189,9 +189,16 @@ impl Terms for MysqlDialect {
         true
     }
 
-    fn joins(&self) -> bool {
-        // By nested loops: two tables without an index that serves would be read once for each row of the other.
-        false
+    fn joins(&self, kind: JoinType, keys: &[(Term, Term)]) -> bool {
+        // Else by nested loops: where no index serves, a table would be read once for each row of the other.
+        let stored = |term: &Term| term.plain && !matches!(class(term), Class::Text | Class::Other);
+        let hashed = keys.iter().any(|(left, right)| stored(left) && stored(right));
+        self.hashes_joins() && hashed && matches!(kind, JoinType::Inner | JoinType::Left | JoinType::Right)
+    }
+
+    fn joins_in_order(&self) -> bool {
+        // Their optimizers reckon with nested loops, to which a product of two small tables is as good as any join.
+        true
     }
 
     fn full_join(&self) -> bool {

@@ -94,13 +94,16 @@ impl Region {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. }) => self.select(input),
             LogicalPlan::Projection(Projection { input, expr, .. }) => {
-                let mut select = self.select(input)?;
+                let columns_only =
+                    expr.iter().all(|item| matches!(item.clone().unalias_nested().data, Expr::Column(_)));
+                let takes = |select: &Select| columns_only || select.is_ungrouped() || !self.groups_within();
+                let mut select = self.opened(self.select(input)?, takes)?;
                 let all = |scope: &Scope<'_>| expr.iter().map(|item| scope.term(item)).collect::<Option<Vec<_>>>();
                 select.columns = self.scope(input.schema(), &select.columns, all)?;
                 Some(select)
             }
             LogicalPlan::Filter(Filter { input, predicate, .. }) => {
-                let mut select = self.opened(self.select(input)?, Select::open)?;
+                let mut select = self.opened(self.select(input)?, |select| self.sees_columns(select))?;
                 let all = |scope: &Scope<'_>| {
                     split_conjunction(predicate).into_iter().map(|c| scope.condition(c)).collect::<Option<Vec<_>>>()
                 };
@@ -111,10 +114,11 @@ impl Region {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let select = self.opened(self.select(input)?, Select::groupable)?;
-                self.grouped(select.columns.clone(), Vec::new(), select)
+                let (keys, select) = self.keyed(select.columns.clone(), select)?;
+                self.grouped(keys, Vec::new(), select)
             }
             LogicalPlan::Sort(Sort { expr, input, fetch }) => {
-                let mut select = self.opened(self.select(input)?, Select::open)?;
+                let mut select = self.opened(self.select(input)?, |select| self.sees_columns(select))?;
                 let items = |scope: &Scope<'_>| expr.iter().map(|item| scope.order(item)).collect::<Option<Vec<_>>>();
                 let order = self.scope(input.schema(), &select.columns, items)?;
                 select.sort(order);
@@ -137,6 +141,16 @@ impl Region {
         }
         let dialect = self.first.dialect();
         Some(select.nested(self.terms()?, &self.names, &|name| dialect.quote(name)))
+    }
+
+    /// Whether a condition on its columns, or an order by them, can stand in it: in MySQL an expression is no key of a group
+    /// to those, but within the very same one.
+    fn sees_columns(&self, select: &Select) -> bool {
+        select.open() && (select.is_ungrouped() || !self.groups_within())
+    }
+
+    fn groups_within(&self) -> bool {
+        self.terms().is_some_and(|terms| terms.groups_within())
     }
 
     fn scan(&self, scan: &TableScan) -> Option<Select> {
@@ -178,11 +192,29 @@ impl Region {
 
     fn aggregate(&self, Aggregate { input, group_expr, aggr_expr, .. }: &Aggregate) -> Option<Select> {
         let select = self.opened(self.select(input)?, Select::groupable)?;
-        let (keys, aggregates) = self.scope(input.schema(), &select.columns, |scope| {
-            let keys = group_expr.iter().map(|key| scope.term(key)).collect::<Option<Vec<_>>>()?;
-            Some((keys, aggr_expr.iter().map(|item| scope.aggregate(item)).collect::<Option<Vec<_>>>()?))
+        let keys = self.scope(input.schema(), &select.columns, |scope| {
+            group_expr.iter().map(|key| scope.term(key)).collect::<Option<Vec<_>>>()
+        })?;
+        let (keys, select) = self.keyed(keys, select)?;
+        let aggregates = self.scope(input.schema(), &select.columns, |scope| {
+            aggr_expr.iter().map(|item| scope.aggregate(item)).collect::<Option<Vec<_>>>()
         })?;
         self.grouped(keys, aggregates, select)
+    }
+
+    /// The same where all keys are columns, if only columns are found again in what is selected of a group.
+    fn keyed(&self, keys: Vec<Term>, mut select: Select) -> Option<(Vec<Term>, Select)> {
+        let terms = self.terms()?;
+        keys.iter().all(|key| terms.groups(key)).then_some(())?;
+        let stored = |key: &Term| key.plain && !key.collated;
+        if !terms.groups_within() || keys.iter().all(stored) {
+            return Some((keys, select));
+        }
+        let own = select.columns.len();
+        select.columns.extend(keys);
+        let mut select = self.opened(select, |_| false)?;
+        let keys = select.columns.split_off(own);
+        Some((keys, select))
     }
 
     fn grouped(&self, keys: Vec<Term>, aggregates: Vec<Term>, mut select: Select) -> Option<Select> {
@@ -208,7 +240,6 @@ impl Region {
     }
 
     fn join(&self, join: &Join) -> Option<Select> {
-        self.terms()?.joins().then_some(())?;
         let (left, right) = (self.select(&join.left)?, self.select(&join.right)?);
         let meeting = match join.join_type {
             JoinType::Inner => Some(Meeting::Inner),
@@ -234,7 +265,14 @@ impl Region {
         let outer_right = matches!(meeting, Some(Meeting::Left | Meeting::Full));
         let left = self.opened(left, |side| side.joinable(outer_left, full))?;
         let right = self.opened(right, |side| side.joinable(outer_right, full))?;
-        let on = self.on(join, &left, &right)?;
+        let keys = self.keys(join, &left, &right)?;
+        // One row is looked up for each of the others, at most.
+        let fast = (one_row && meeting.is_some()) || self.terms()?.joins(join.join_type, &keys);
+        fast.then_some(())?;
+        if self.terms()?.joins_in_order() && meeting.is_some_and(|meeting| left.meets_late(meeting, &right)) {
+            return None;
+        }
+        let on = self.on(join, &keys, &left, &right)?;
         self.worth.set(true);
         if let Some(meeting) = meeting {
             return Some(left.join(meeting, right, &on));
@@ -256,19 +294,25 @@ impl Region {
         Some(kept)
     }
 
-    /// The conditions of a join.
-    fn on(&self, join: &Join, left: &Select, right: &Select) -> Option<Vec<String>> {
+    /// The two sides of each equality by which rows meet.
+    fn keys(&self, join: &Join, left: &Select, right: &Select) -> Option<Vec<(Term, Term)>> {
         let terms = self.terms()?;
         let pair = |(l, r): &(Expr, Expr)| {
             let l = self.scope(join.left.schema(), &left.columns, |scope| scope.term(l))?;
             let r = self.scope(join.right.schema(), &right.columns, |scope| scope.term(r))?;
-            (terms.groups(&l) && terms.groups(&r)).then_some(())?;
-            match join.null_equality {
-                NullEquality::NullEqualsNothing => terms.comparison(&l, crate::connector::sql::Comparison::Eq, &r),
-                NullEquality::NullEqualsNull => terms.same(&l, &r),
-            }
+            (terms.groups(&l) && terms.groups(&r)).then_some((l, r))
         };
-        let mut on = join.on.iter().map(pair).collect::<Option<Vec<_>>>()?;
+        join.on.iter().map(pair).collect()
+    }
+
+    /// The conditions of a join.
+    fn on(&self, join: &Join, keys: &[(Term, Term)], left: &Select, right: &Select) -> Option<Vec<String>> {
+        let terms = self.terms()?;
+        let same = |(l, r): &(Term, Term)| match join.null_equality {
+            NullEquality::NullEqualsNothing => terms.comparison(l, crate::connector::sql::Comparison::Eq, r),
+            NullEquality::NullEqualsNull => terms.same(l, r),
+        };
+        let mut on = keys.iter().map(same).collect::<Option<Vec<_>>>()?;
         if let Some(filter) = &join.filter {
             let schema = join.left.schema().join(join.right.schema()).ok()?;
             let columns: Vec<Term> = left.columns.iter().chain(&right.columns).cloned().collect();

@@ -9,6 +9,8 @@ pub struct Select {
     from: String,
     /// Whether `from` has more than one item.
     joined: bool,
+    /// How many tables are joined in it, those of plain subqueries among them.
+    tables: usize,
     conditions: Vec<String>,
     /// The keys where it is grouped: none of them is one group of all rows.
     group: Option<Vec<String>>,
@@ -58,6 +60,7 @@ impl Select {
         Self {
             from,
             joined: false,
+            tables: 1,
             conditions: Vec::new(),
             group: None,
             having: Vec::new(),
@@ -135,14 +138,19 @@ impl Select {
         let columns = columns.map(|(at, term)| terms.within(term, format!("{table}.{}", name(at)))).collect();
         let items: Vec<String> =
             self.columns.iter().enumerate().map(|(at, t)| format!("{} AS {}", t.sql, name(at))).collect();
-        Self::new(format!("({}) AS {table}", self.text(&items, terms)), columns)
+        // A subquery of plain rows may become part of the one around it.
+        let tables = if self.plain() { self.tables } else { 1 };
+        Self { tables, ..Self::new(format!("({}) AS {table}", self.text(&items, terms)), columns) }
     }
 
     /// Joins two, of which each is plain. Rows meet where `on` holds.
     pub fn join(self, meeting: Meeting, right: Self, on: &[String]) -> Self {
         let mut on = on.to_vec();
         let mut conditions = Vec::new();
-        let (mut left, right_side) = (self.item(), right.item());
+        let tables = self.tables + right.tables;
+        // Of inner joins the one that is there comes first: each table that follows meets those before it.
+        let swapped = meeting == Meeting::Inner && right.tables > 1 && self.tables == 1;
+        let (mut left, right_side) = if swapped { (right.item(), self.item()) } else { (self.item(), right.item()) };
         // The conditions of a side that may be missing hold before the rows meet.
         match meeting {
             Meeting::Inner => conditions.extend(self.conditions.into_iter().chain(right.conditions)),
@@ -161,7 +169,7 @@ impl Select {
             false => format!(" {} {right_side} ON {}", meeting.as_sql(), all(&on)),
         };
         let columns = self.columns.into_iter().chain(right.columns).collect();
-        Self { joined: true, conditions, ..Self::new(left, columns) }
+        Self { joined: true, tables, conditions, ..Self::new(left, columns) }
     }
 
     /// Whether it may be a side of a join as it stands; as one whose rows may be missing where `outer`.
@@ -169,6 +177,15 @@ impl Select {
         // A computed value would not be NULL where the row is missing.
         let columns_only = !outer || self.columns.iter().all(|term| term.plain);
         self.plain() && columns_only && (!full || self.conditions.is_empty())
+    }
+
+    /// Whether two such joined in the order of the statement would make a product first.
+    pub fn meets_late(&self, meeting: Meeting, right: &Self) -> bool {
+        match meeting {
+            Meeting::Inner => self.tables > 1 && right.tables > 1,
+            Meeting::Left | Meeting::Full => right.tables > 1,
+            Meeting::Right => self.tables > 1,
+        }
     }
 
     fn item(&self) -> String {
@@ -184,7 +201,8 @@ impl Select {
 
     /// The whole statement with the given items.
     pub fn text(&self, items: &[String], terms: &dyn Terms) -> String {
-        let mut sql = format!("SELECT {} FROM {}", items.join(", "), self.from);
+        let verb = if terms.joins_in_order() && self.tables > 2 { "SELECT STRAIGHT_JOIN" } else { "SELECT" };
+        let mut sql = format!("{verb} {} FROM {}", items.join(", "), self.from);
         if !self.conditions.is_empty() {
             sql += &format!(" WHERE {}", all(&self.conditions));
         }

@@ -1,7 +1,7 @@
 //! Expressions in a remote system's SQL, and what a dialect knows of them.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::ScalarValue;
+use datafusion::common::{JoinType, ScalarValue};
 
 use crate::connector::sql::Comparison;
 use crate::model::{DxtField, DxtType};
@@ -115,9 +115,15 @@ pub trait Terms {
         false
     }
 
-    /// Whether tables are joined there as fast as here, also where no index serves.
-    fn joins(&self) -> bool {
+    /// Whether such a join runs there as fast as here, also where no index serves. `keys`: the two sides of each equality
+    /// by which rows meet.
+    fn joins(&self, _kind: JoinType, _keys: &[(Term, Term)]) -> bool {
         true
+    }
+
+    /// Whether tables are joined there in the order of the statement, where there are three and more.
+    fn joins_in_order(&self) -> bool {
+        false
     }
 
     /// Whether there is a FULL JOIN.
