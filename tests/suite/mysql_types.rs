@@ -94,6 +94,10 @@ for name in sys.argv[2].split(','):
 ";
     let names = "t1,tu,mu,bu,d1,d2,d3,f,b1,b64,y,da,dt0,dt2,dt6,ts6,ti6,c,e,st,j,bi,g";
     let out = python(read, &[&system.project.path("back.parquet").to_string_lossy(), names]);
+    // MySQL keeps JSON in a form of its own, MariaDB the text.
+    let mariadb = mysql("SELECT version()").contains("MariaDB");
+    let json = if mariadb { "{\"a\": [1, 1.10], \"a\": 2}" } else { "{\"a\": 2}" };
+    let json = format!("j|extension<arrow.json>|{json}");
     let expected = [
         "t1|bool|True",
         "tu|uint8|255",
@@ -115,7 +119,7 @@ for name in sys.argv[2].split(','):
         "c|string|ab",
         "e|string|it's",
         "st|string|x,z",
-        "j|extension<arrow.json>|{\"a\": [1, 1.10], \"a\": 2}",
+        json.as_str(),
         "bi|binary|b'\\x00\\x01\\x02'",
     ];
     for (line, expected) in out.lines().zip(expected) {
