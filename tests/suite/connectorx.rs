@@ -1,11 +1,9 @@
 //! Connections of systems that are read through connectorx alone.
 
-use crate::support::Project;
-
 #[cfg(not(feature = "clickhouse"))]
 #[test]
 fn a_system_whose_driver_is_not_built_in_says_which_feature_to_build_with() {
-    let project = Project::new();
+    let project = crate::support::Project::new();
     for (name, connection) in [
         ("url.yaml", "clickhouse://me:hush@host:8123/shop"),
         ("type.yaml", "{type: connectorx, url: 'clickhouse://me:hush@host:8123/shop'}"),
