@@ -23,6 +23,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
+use super::fallback::either;
 use super::joins::{hashed_bytes, widest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transient::{causes, is_disk_full};
@@ -161,17 +162,30 @@ pub async fn physical_plan(context: &SessionContext, plan: &LogicalPlan) -> DfRe
     };
     let judged = shown.as_ref().unwrap_or(&physical);
     let pool = pool_of(&context.runtime_env());
-    let hashes = hashed_bytes(judged).is_none_or(|bytes| bytes > pool / 2);
+    let hashed = hashed_bytes(judged);
     let bytes = (pool / BATCH_SHARE / state.config().target_partitions()).clamp(64 << 10, BATCH_BYTES);
-    let options = state.config_mut().options_mut();
-    let rows = (bytes / widest(judged).max(1)).clamp(1, options.execution.batch_size.get());
-    if !hashes && rows == options.execution.batch_size.get() {
-        return Ok(Planned { plan: physical, task: Arc::new(TaskContext::from(&state)) });
-    }
-    options.optimizer.prefer_hash_join = !hashes;
+    let usual = state.config().batch_size();
+    let rows = (bytes / widest(judged).max(1)).clamp(1, usual);
     *state.config_mut() = state.config().clone().with_batch_size(rows);
-    let plan = state.create_physical_plan(plan).await?;
-    Ok(Planned { plan, task: Arc::new(TaskContext::from(&state)) })
+    let task = Arc::new(TaskContext::from(&state));
+    if hashed == Some(0) {
+        let plan = if rows == usual { physical } else { state.create_physical_plan(plan).await? };
+        return Ok(Planned { plan, task });
+    }
+    let fits = hashed.is_some_and(|bytes| bytes <= pool / 2);
+    let hashing = match (fits, rows == usual) {
+        (true, true) => Some(physical),
+        (true, false) => Some(state.create_physical_plan(plan).await?),
+        (false, _) => None,
+    };
+    state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+    let plan = match hashing {
+        Some(hashing) if shown.is_some() => hashing,
+        // It may turn out to be larger than it was thought to be.
+        Some(hashing) => either(hashing, &state.create_physical_plan(plan).await?)?,
+        None => state.create_physical_plan(plan).await?,
+    };
+    Ok(Planned { plan, task })
 }
 
 /// A full disk as an error that names the folder which was spilled to; other errors as they are.

@@ -14,6 +14,7 @@ mod counts;
 mod engine;
 mod errors;
 mod explain;
+mod fallback;
 mod federate;
 pub(crate) mod fields;
 mod filter;

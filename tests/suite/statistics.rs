@@ -99,3 +99,30 @@ fn counts_of_parquet_come_from_footers_only_where_these_know_them() {
     let plan = asked(&project, "EXPLAIN SELECT count(*) FROM '*.parquet'", &[]);
     assert!(!plan.contains("FileExec"), "{plan}");
 }
+
+#[test]
+fn a_hash_table_that_is_larger_than_it_was_thought_to_be_is_no_error_but_a_sort() {
+    let project = Project::new();
+    // Half of the keys are one: a join of these with each other has far more rows than either side.
+    asked(
+        &project,
+        "COPY (SELECT value AS k, CASE WHEN value % 2 = 0 THEN 1 ELSE value END AS j, \
+         'a text that takes some room in the memory of a join ' || value AS t FROM generate_series(1, 3000)) TO 'skewed.parquet'",
+        &[],
+    );
+    asked(&project, "COPY (SELECT value AS id FROM generate_series(1, 20000)) TO 'wide/a.parquet'", &[]);
+    asked(&project, "COPY (SELECT value AS id FROM generate_series(1, 20000)) TO 'wide/b.parquet'", &[]);
+    let from = "FROM (SELECT a.k, b.t FROM 'skewed.parquet' a JOIN 'skewed.parquet' b ON a.j = b.j WHERE a.k < 600) x \
+                JOIN 'wide/*.parquet' c ON x.k = c.id";
+    let limit = ["--memory-limit", "256MB"];
+    let select = format!("SELECT count(*) AS n, count(DISTINCT x.t) AS d {from}");
+    assert!(asked(&project, &format!("EXPLAIN {select}"), &limit).contains("HashJoinExec"));
+    assert_eq!(asked(&project, &select, &limit), "n,d\n901198,1800\n");
+    // A load begins once, whichever way its rows come.
+    let copy = format!("COPY (SELECT x.k, x.t {from}) TO 'out.parquet'");
+    let mut args = vec!["query", "--write", "-v", "--memory-limit", "256MB", "--"];
+    args.push(&copy);
+    let ran = project.dxt(&args).exits(0);
+    assert!(ran.err.contains("it is done by sorting"), "the test needs a table that does not fit: {}", ran.err);
+    assert_eq!(asked(&project, "SELECT count(*) AS n FROM 'out.parquet'", &[]), "n\n901198\n");
+}
