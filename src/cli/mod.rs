@@ -47,7 +47,7 @@ const LAST: Duration = Duration::from_secs(2);
 /// Runs dxt with the arguments of a process, its own name first, and with what tells its allocator to hand memory back at once.
 pub fn main(args: impl IntoIterator<Item = OsString>, allocator: Allocator) -> ExitCode {
     pressure::allocator(allocator);
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(args.into_iter().map(no_option)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
@@ -68,6 +68,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>, allocator: Allocator) -> E
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error),
+    }
+}
+
+/// SQL that begins with a comment, which is no option of a command line: none has a blank there.
+fn no_option(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(sql) if sql.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_whitespace)) => {
+            format!(" {sql}").into()
+        }
+        _ => arg,
     }
 }
 

@@ -90,6 +90,10 @@ fn number(rest: &str) -> usize {
     if rest[end..].starts_with('.') {
         end = digits(end + 1);
     }
+    if rest[..end] == *"." {
+        // What follows is a word, and no exponent.
+        return end;
+    }
     if rest[end..].starts_with(['e', 'E']) {
         let sign = usize::from(rest[end + 1..].starts_with(['+', '-']));
         let exponent = digits(end + 1 + sign);
@@ -209,6 +213,12 @@ mod tests {
         }
         found.retain(|statement| !statement.is_empty());
         found
+    }
+
+    #[test]
+    fn a_point_without_digits_is_no_number() {
+        assert_eq!(split(".e1q'E'--';\n;").1, None);
+        assert_eq!(statements("a.e1;.1e5;b"), ["a.e1", ".1e5", "b"]);
     }
 
     #[test]

@@ -229,6 +229,8 @@ fn sql_comes_as_an_argument_from_a_file_or_by_stdin() {
     ] {
         assert_eq!(piped(&project, &args, sql).exits(0).out, expected, "{args:?}");
     }
+    let commented = format!("-- orders --x\n{sql}");
+    assert_eq!(project.dxt(&["query", &commented, "p.yaml", "--format", "csv"]).exits(0).out, expected);
     // Paths in a file start where the file is.
     project.write("reports/one.sql", &format!("-- orders\n{sql};\nSELECT count(*) AS n FROM '../lake/more.csv';\n"));
     let both = project.dxt(&["query", "-f", "reports/one.sql", "p.yaml", "--format", "csv"]).exits(0);
